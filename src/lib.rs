@@ -1,3 +1,6 @@
+pub mod clock;
+pub mod cloud;
 pub mod finding;
+pub mod inventory;
 pub mod playbook;
 pub mod traffic;
