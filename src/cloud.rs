@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use crate::gate::{Counts, Minute};
 use crate::inventory::{
     Action, Alarm, LoadBalancer, Route, RouteAt, ScalableTarget, Service, Suspension, TargetGroup, TargetHealth, Task,
     TaskDefinition,
@@ -148,26 +149,6 @@ pub struct MetricWindow {
     pub to: DateTime<Utc>,
     /// Statistic of `TargetResponseTime` to read, such as `p99`; `None` for no latency.
     pub latency: Option<String>,
-}
-
-/// One minute of both sides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Minute {
-    pub start: DateTime<Utc>,
-    pub green: Counts,
-    pub blue: Counts,
-}
-
-/// What one side answered in a minute. A number that CloudWatch did not report is `None`; the
-/// rules for what that means are the gate's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Counts {
-    /// `RequestCount`, summed over the side's target groups.
-    pub requests: Option<f64>,
-    /// `HTTPCode_Target_5XX_Count` + `TargetConnectionErrorCount` + `TargetTLSNegotiationErrorCount`.
-    pub bad: Option<f64>,
-    /// Seconds; the worst of the side's target groups.
-    pub latency: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
