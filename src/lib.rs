@@ -1,3 +1,4 @@
 pub mod finding;
 pub mod playbook;
 pub mod traffic;
+pub mod report;

@@ -4,12 +4,30 @@
 //! checks these values again. Decoding walks a spanned YAML tree instead of deserialising straight
 //! into these types, because serde stops at the first mistake and we show all of them at once.
 
+mod decode;
+mod field;
+mod findings;
+mod name;
+mod quantity;
+mod reader;
+mod schema;
+mod source;
+mod spelling;
+mod stages;
+mod syntax;
+mod tree;
+mod unknown;
+mod variable;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::decode::{Decoded, decode};
+pub use self::field::{Field, SECTIONS, Section};
+pub use self::schema::schema;
 use crate::traffic::Share;
 
 /// A whole playbook, defaults filled in.
@@ -244,6 +262,11 @@ impl std::fmt::Display for Period {
 impl std::str::FromStr for Period {
     type Err = humantime::DurationError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // humantime panics where a sum of huge terms overflows; no wait needs that many digits.
+        let huge = text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
+        if huge || text.len() > 64 {
+            return Err(humantime::DurationError::NumberOverflow);
+        }
         humantime::parse_duration(text).map(Period)
     }
 }
@@ -269,7 +292,7 @@ impl JsonSchema for Period {
         schemars::json_schema!({
             "type": "string",
             "description": "A length of time such as 90s, 15m or 1h30m.",
-            "pattern": r"^\s*(\d+\s*[a-zA-Z]+\s*)+$"
+            "pattern": r"^\s*(\d+(\.\d+)?\s*[a-zA-Z]+\s*)+$"
         })
     }
 }
