@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::field;
 use super::findings::Findings;
-use super::name::Form;
+use super::name::{Form, Ids};
 use super::quantity::Bounds;
 use super::reader::{Reader, shortened};
 use super::source::Source;
@@ -63,7 +63,7 @@ pub fn decode(text: &[u8], lookup: &dyn Fn(&str) -> Option<String>) -> Decoded {
 
 fn empty(findings: &mut Findings<'_>) {
     let finding = Finding::block("empty-playbook", "the playbook is empty")
-        .remedy("let `migrate init --cluster C --service S` write one, or start from `playbooks/quickstart.yaml`");
+        .remedy("start from a copy of `playbooks/quickstart.yaml`");
     findings.whole(finding);
 }
 
@@ -162,19 +162,14 @@ impl Reader<'_, '_> {
 
     fn network(&mut self, node: &Node) -> Option<Network> {
         let fields = self.section(node, &field::NETWORK, "`green.network`")?;
-        // Whoever wants the network created has no subnets to name; one finding says that already.
-        let subnets = match fields.get("create") {
-            Some(_) => fields.get("subnets"),
-            None => self.required(&fields, "subnets"),
-        };
-        let subnets = subnets.and_then(|n| self.ids(n, &Ids::SUBNETS));
+        let subnets = self.required(&fields, "subnets").and_then(|n| self.ids(n, &Ids::SUBNETS));
         let security_groups = fields.get("security_groups").and_then(|n| self.ids(n, &Ids::SECURITY_GROUPS)).unwrap_or_default();
         Some(Network { subnets: subnets?, security_groups })
     }
 
     fn ids(&mut self, node: &Node, ids: &Ids) -> Option<Vec<String>> {
         self.duplicates(node, ids.duplicate, ids.field);
-        let list = self.list(node, ids.field, ids.example, |reader, item| reader.id(item, ids.field, ids.prefix, ids.one))?;
+        let list = self.list(node, ids.field, ids.example, |reader, item| reader.id(item, ids))?;
         if let Kind::List(items) = &node.kind {
             let finding = if items.is_empty() && ids.least > 0 {
                 Finding::block("no-subnets", "green needs at least one subnet").remedy(format!("write, for example, `{}`", ids.example))
@@ -344,44 +339,6 @@ impl Reader<'_, '_> {
         let blue = fields.get("blue").and_then(|n| self.choice(n, "blue", &choices));
         Some(Finish { keep_blue: keep_blue.unwrap_or(Finish::default().keep_blue), blue: blue.unwrap_or_default() })
     }
-}
-
-/// A list of ids in `green.network`.
-struct Ids {
-    field: &'static str,
-    words: &'static str,
-    prefix: &'static str,
-    one: &'static str,
-    example: &'static str,
-    least: usize,
-    most: usize,
-    duplicate: &'static str,
-    too_many: &'static str,
-}
-
-impl Ids {
-    const SUBNETS: Ids = Ids {
-        field: "subnets",
-        words: "subnets",
-        prefix: "subnet-",
-        one: "subnet-0a1",
-        example: "subnets: [subnet-0a1, subnet-0b2]",
-        least: 1,
-        most: 16,
-        duplicate: "duplicate-subnet",
-        too_many: "too-many-subnets",
-    };
-    const SECURITY_GROUPS: Ids = Ids {
-        field: "security_groups",
-        words: "security groups",
-        prefix: "sg-",
-        one: "sg-0c3",
-        example: "security_groups: [sg-0c3]",
-        least: 0,
-        most: 5,
-        duplicate: "duplicate-security-group",
-        too_many: "too-many-security-groups",
-    };
 }
 
 /// Whether `text` is a percentile's number as CloudWatch takes it: above 0, at most 100.

@@ -60,6 +60,48 @@ impl Form {
     };
 }
 
+/// A list of ids in `green.network`.
+pub(super) struct Ids {
+    pub field: &'static str,
+    /// What one of them is called, and several.
+    pub thing: &'static str,
+    pub words: &'static str,
+    pub prefix: &'static str,
+    pub one: &'static str,
+    pub example: &'static str,
+    pub least: usize,
+    pub most: usize,
+    pub duplicate: &'static str,
+    pub too_many: &'static str,
+}
+
+impl Ids {
+    pub const SUBNETS: Ids = Ids {
+        field: "subnets",
+        thing: "subnet",
+        words: "subnets",
+        prefix: "subnet-",
+        one: "subnet-0a1",
+        example: "subnets: [subnet-0a1, subnet-0b2]",
+        least: 1,
+        most: 16,
+        duplicate: "duplicate-subnet",
+        too_many: "too-many-subnets",
+    };
+    pub const SECURITY_GROUPS: Ids = Ids {
+        field: "security_groups",
+        thing: "security group",
+        words: "security groups",
+        prefix: "sg-",
+        one: "sg-0c3",
+        example: "security_groups: [sg-0c3]",
+        least: 0,
+        most: 5,
+        duplicate: "duplicate-security-group",
+        too_many: "too-many-security-groups",
+    };
+}
+
 impl Reader<'_, '_> {
     /// Name of the run.
     pub fn run_name(&mut self, node: &Node) -> Option<String> {
@@ -112,14 +154,14 @@ impl Reader<'_, '_> {
     }
 
     /// An id such as `subnet-0a1`: the prefix, then digits and small letters.
-    pub fn id(&mut self, node: &Node, what: &str, prefix: &str, example: &str) -> Option<String> {
-        let text = self.text(node, what, example)?;
-        let rest = text.strip_prefix(prefix).unwrap_or("");
+    pub fn id(&mut self, node: &Node, ids: &Ids) -> Option<String> {
+        let text = self.text(node, ids.field, ids.one)?;
+        let rest = text.strip_prefix(ids.prefix).unwrap_or("");
         if !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()) {
             return Some(text.to_owned());
         }
-        let finding = Finding::block("bad-id", format!("`{}` is not an id of `{what}`", shortened(text)))
-            .remedy(format!("write the id, which begins with `{prefix}`, not a name or an ARN: for example `{example}`"));
+        let finding = Finding::block("bad-id", format!("`{}` is not the id of a {}", shortened(text), ids.thing))
+            .remedy(format!("write the id, not a name or an ARN: it begins with `{}`, as in `{}`", ids.prefix, ids.one));
         self.block(&node.span, finding);
         None
     }

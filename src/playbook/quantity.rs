@@ -62,7 +62,7 @@ impl Reader<'_, '_> {
                 .remedy("write a percentage from `0%` to `100%`"),
             ShareError::Step => Finding::block("bad-percentage", format!("`{shown}` is finer than the load balancer's weights"))
                 .remedy("write at most one digit behind the point, such as `0.5%`"),
-            ShareError::Form => Finding::block("bad-percentage", format!("`{shown}` is not a percentage")).remedy(percent_remedy(&scalar.text)),
+            ShareError::Form => Finding::block("bad-percentage", not_a(&shown, "percentage")).remedy(percent_remedy(&scalar.text)),
         };
         self.block_scalar(node, scalar, finding);
         None
@@ -73,7 +73,7 @@ impl Reader<'_, '_> {
         let scalar = self.scalar(node, what, &format!("{what}: {example}"))?;
         let text = scalar.text.trim();
         let Ok(period) = text.parse::<Period>() else {
-            let finding = Finding::block("bad-duration", format!("`{}` is not a duration", shortened(text)))
+            let finding = Finding::block("bad-duration", not_a(&shortened(text), "duration"))
                 .remedy(duration_remedy(text, example));
             self.block_scalar(node, scalar, finding);
             return None;
@@ -95,6 +95,14 @@ impl Reader<'_, '_> {
     }
 }
 
+fn not_a(shown: &str, quantity: &str) -> String {
+    if is_number(shown) {
+        format!("`{shown}` is a number without a unit, not a {quantity}")
+    } else {
+        format!("`{shown}` is not a {quantity}")
+    }
+}
+
 fn percent_remedy(text: &str) -> String {
     let text = text.trim();
     let number = text.trim_end_matches(|c: char| c.is_alphabetic() || c.is_whitespace() || c == '%');
@@ -104,7 +112,11 @@ fn percent_remedy(text: &str) -> String {
     };
     let share = Share::from_permille(permille(value));
     if value < 1.0 && value > 0.0 && text == number {
-        return format!("write `{}` if a fraction of all traffic is meant, or `{share}`", Share::from_permille(permille(value * 100.0)));
+        let fraction = Share::from_permille(permille(value * 100.0));
+        return match format!("{value}%") == share.to_string() {
+            true => format!("write `{share}`, or `{fraction}` if a fraction of all traffic is meant"),
+            false => format!("write `{fraction}` if a fraction of all traffic is meant"),
+        };
     }
     format!("write `{share}`")
 }
@@ -124,7 +136,8 @@ fn duration_remedy(text: &str, example: &str) -> String {
         Ok(n) if example.ends_with("ms") => format!("write the unit as well: `{n}ms`"),
         Ok(n) if n > 120 && n < 100_000 => format!("write the unit as well: `{n}s` for seconds, or `{n}m` for minutes"),
         Ok(n) if n < 100_000 => format!("write the unit as well: `{n}m` for minutes, or `{n}s` for seconds"),
-        _ => format!("write a duration such as `{example}`, `90s`, `15m` or `1h30m`"),
+        _ if example.ends_with("ms") => "write a duration such as `800ms` or `1s`".to_owned(),
+        _ => "write a duration such as `90s`, `15m` or `1h30m`".to_owned(),
     }
 }
 
@@ -150,7 +163,7 @@ mod tests {
         assert_eq!(percent_remedy("10"), "write `10%`");
         assert_eq!(percent_remedy("0,5%"), "write `0.5%`");
         assert_eq!(percent_remedy("25 percent"), "write `25%`");
-        assert_eq!(percent_remedy("0.5"), "write `50%` if a fraction of all traffic is meant, or `0.5%`");
+        assert_eq!(percent_remedy("0.5"), "write `0.5%`, or `50%` if a fraction of all traffic is meant");
         assert_eq!(percent_remedy("ten"), "write a percentage such as `10%` or `0.5%`");
         assert_eq!(percent_remedy("1e400"), "write a percentage such as `10%` or `0.5%`");
     }

@@ -25,6 +25,8 @@ pub(super) struct Fields<'n> {
     pub words: String,
     span: Span,
     entries: &'n [Entry],
+    /// Fields that are there under another name, or that may be behind a merge key: reported already.
+    excused: BTreeSet<&'static str>,
 }
 
 impl<'n> Fields<'n> {
@@ -55,28 +57,31 @@ impl<'t> Reader<'_, 't> {
             Kind::Map(entries) => entries,
             Kind::Broken => return None,
             _ => {
-                let example = section.fields.iter().map(|f| f.name).collect::<Vec<_>>().join(", ");
-                let remedy = match example.as_str() {
-                    "" => "write `{}`".to_owned(),
-                    fields => format!("give it fields of its own, indented below it: {fields}"),
+                let names = section.fields.iter().map(|f| format!("`{}`", f.name)).collect::<Vec<_>>().join(", ");
+                let remedy = match (section.path, names.as_str()) {
+                    ("", _) => "begin with `version: 1`; `playbooks/quickstart.yaml` shows a whole one".to_owned(),
+                    (_, "") => "write `{}`".to_owned(),
+                    (_, names) => format!("give it fields of its own, indented below it: {names}"),
                 };
                 self.wrong_type(node, &format!("{words} must be a map"), remedy);
                 return None;
             }
         };
+        let mut excused = BTreeSet::new();
         for entry in entries {
             if section.field(&entry.key).is_none() {
                 let finding = unknown::field(section, words, &entry.key);
                 self.findings.at(&entry.key_span, finding);
+                excused.extend(unknown::meant(section, &entry.key));
             }
         }
-        Some(Fields { section, words: words.to_owned(), span: node.span.clone(), entries })
+        Some(Fields { section, words: words.to_owned(), span: node.span.clone(), entries, excused })
     }
 
     /// The value of a field that must be there.
     pub fn required<'n>(&mut self, fields: &Fields<'n>, name: &str) -> Option<&'n Node> {
         let value = fields.get(name);
-        if value.is_none() {
+        if value.is_none() && !fields.excused.contains(name) {
             let example = fields.section.field(name).map_or(name, |field| field.example);
             let finding = Finding::block("missing-field", format!("{} has no `{name}`", fields.words))
                 .remedy(format!("add, for example, `{example}`"));

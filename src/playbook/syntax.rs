@@ -16,8 +16,13 @@ pub(super) fn explain(findings: &mut Findings<'_>, error: &ScanError) {
         let finding = Finding::block("tab", "this line is indented with a tab").remedy("indent with spaces: YAML allows no tabs there");
         return findings.at(&tab, finding);
     }
-    let (message, remedy) = words(error.kind());
     let span = findings.source.word_at(offset);
+    if let Some(reference) = bare_variable(findings.source.text, offset) {
+        let finding = Finding::block("yaml-syntax", "inside `{ }` and `[ ]`, YAML takes the braces of a variable for its own")
+            .remedy("put the value in double quotes: `\"${NAME}\"`");
+        return findings.at(&reference, finding);
+    }
+    let (message, remedy) = words(error.kind());
     let finding = Finding::block("yaml-syntax", message).evidence(format!("the YAML parser says: {}", error.info())).remedy(remedy);
     findings.at(&span, finding);
 }
@@ -40,6 +45,17 @@ fn indenting_tab(text: &str, offset: usize) -> Option<Span> {
         start += line.len();
     }
     found
+}
+
+/// The last `${NAME}` before the error, on its line, that is not in quotes but in brackets.
+fn bare_variable(text: &str, offset: usize) -> Option<Span> {
+    let line_start = text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);
+    let line = text.get(line_start..)?.lines().next()?;
+    let (before, rest) = line.split_once("${").filter(|(before, _)| before.contains(['{', '[']))?;
+    let quoted = before.matches('"').count() % 2 == 1 || before.matches('\'').count() % 2 == 1;
+    let start = line_start + before.len();
+    let length = rest.find('}').map_or(2, |at| at + 3);
+    (!quoted && start <= offset).then_some(start..start + length)
 }
 
 fn words(kind: &ErrorKind) -> (String, &'static str) {

@@ -48,20 +48,39 @@ pub(super) fn field(section: &Section, words: &str, key: &str) -> Finding {
     Finding::block(rule, message).remedy(remedy(section, key))
 }
 
-fn remedy(section: &Section, key: &str) -> String {
+/// The fields that `key` stands for, so that they are not reported as missing as well.
+pub(super) fn meant(section: &Section, key: &str) -> Vec<&'static str> {
+    match key {
+        "<<" => section.fields.iter().map(|field| field.name).collect(),
+        "create" if section.name == "Network" => vec!["subnets"],
+        _ => suggestion(section, key).into_iter().collect(),
+    }
+}
+
+fn suggestion(section: &Section, key: &str) -> Option<&'static str> {
     let known = || section.fields.iter().map(|field| field.name);
-    let synonym = SYNONYMS.iter().filter(|(other, _)| *other == key.to_lowercase()).map(|(_, ours)| *ours).find(|ours| known().any(|name| name == *ours));
-    if let Some(name) = closest(key, known()).or(synonym) {
+    let lower = key.to_lowercase();
+    let synonyms = || SYNONYMS.iter().filter(|(other, _)| *other == lower).map(|(_, ours)| *ours);
+    closest(key, known()).or_else(|| synonyms().find(|ours| known().any(|name| name == *ours)))
+}
+
+fn remedy(section: &Section, key: &str) -> String {
+    if let Some(name) = suggestion(section, key) {
         return format!("did you mean `{name}`?");
     }
-    let homes: Vec<&str> = SECTIONS.iter().filter(|s| s.field(key).is_some() || s.unsupported.iter().any(|(name, _)| *name == key)).map(|s| s.path).collect();
+    let knows = |s: &&&Section| s.field(key).is_some() || s.unsupported.iter().any(|(name, _)| *name == key);
+    let homes: Vec<&str> = SECTIONS.iter().filter(knows).map(|s| s.path).collect();
     match homes.as_slice() {
         [""] => return format!("`{key}` belongs at the top level: remove its indentation"),
         [path] => return format!("`{key}` belongs in `{path}`"),
         _ => {}
     }
-    match known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ").as_str() {
-        "" => "remove it; there are no settings here: write `{}`".to_owned(),
-        fields => format!("remove it, or use one of {fields}"),
+    match section.fields {
+        [] => "remove it; there are no settings here: write `{}`".to_owned(),
+        [only] => format!("write `{}`", only.example),
+        fields => {
+            let names = fields.iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(", ");
+            format!("remove it, or use one of {names}")
+        }
     }
 }

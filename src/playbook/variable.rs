@@ -18,6 +18,8 @@ struct Variables<'l> {
     /// What the playbook's own section says, for what `lookup` does not know.
     defaults: BTreeMap<String, String>,
     used: BTreeSet<String>,
+    /// Names that a finding proposes already, of which it need not be said that they are not used.
+    proposed: BTreeSet<String>,
 }
 
 /// Takes the `variables` section out of the root and fills in all variables. Answers the names of
@@ -27,14 +29,14 @@ pub(super) fn fill_in(
     lookup: &dyn Fn(&str) -> Option<String>,
     findings: &mut Findings<'_>,
 ) -> BTreeSet<String> {
-    let mut variables = Variables { lookup, defaults: BTreeMap::new(), used: BTreeSet::new() };
+    let mut variables = Variables { lookup, defaults: BTreeMap::new(), used: BTreeSet::new(), proposed: BTreeSet::new() };
     let declared = match take_section(root) {
         Some(section) => variables.read_defaults(&section, findings),
         None => BTreeMap::new(),
     };
     variables.visit(root, findings);
     for (name, span) in &declared {
-        if !variables.used.contains(name) {
+        if !variables.used.contains(name) && !variables.proposed.contains(name) {
             let finding = Finding::warn("unused-variable", format!("the variable `{name}` is not used"))
                 .remedy(format!("write `${{{name}}}` where its value belongs, or remove it"));
             findings.at(span, finding);
@@ -138,6 +140,7 @@ impl Variables<'_> {
         }
         let mut remedy = format!("pass `--var {name}=...`, export {name}, or give it a default: `variables: {{ {name}: ... }}`");
         if let Some(other) = closest(name, self.defaults.keys().map(String::as_str)) {
+            self.proposed.insert(other.to_owned());
             remedy = format!("did you mean `${{{other}}}`? Otherwise {remedy}");
         }
         Err(Finding::block("unset-variable", format!("the variable `{name}` is not set")).remedy(remedy))

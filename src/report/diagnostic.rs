@@ -15,7 +15,8 @@ use crate::finding::{Finding, Place, Severity};
 pub fn render(findings: &[Finding], file_name: &str, text: &str, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii);
-    let rendered: Vec<String> = findings.iter().map(|finding| one(&renderer, finding, file_name, text)).collect();
+    let path = normalize_untrusted_str(file_name);
+    let rendered: Vec<String> = findings.iter().map(|finding| one(&renderer, finding, &path, text)).collect();
     let mut out = rendered.join("\n\n");
     if !out.is_empty() {
         out.push('\n');
