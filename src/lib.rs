@@ -1,4 +1,4 @@
 pub mod finding;
 pub mod playbook;
-pub mod traffic;
 pub mod report;
+pub mod traffic;

@@ -14,8 +14,8 @@ use super::reader::{Reader, shortened};
 use super::source::Source;
 use super::tree::{self, Kind, Node};
 use super::{
-    AfterRollback, BlueService, ErrorCriterion, Finish, Green, Health, LatencyCriterion, ListenerWeights, Network, OnCancel,
-    OnNoData, Playbook, RetireBlue, Rollback, Shift, Task, variable,
+    AfterRollback, BlueService, ErrorCriterion, Finish, Green, Health, LatencyCriterion, ListenerWeights, Network,
+    OnCancel, OnNoData, Playbook, RetireBlue, Rollback, Shift, Task, variable,
 };
 use crate::finding::{self, Finding};
 
@@ -42,14 +42,16 @@ impl Decoded {
 pub fn decode(text: &[u8], lookup: &dyn Fn(&str) -> Option<String>) -> Decoded {
     let source = match Source::new(text) {
         Ok(source) => source,
-        Err(finding) => return Decoded::refused(finding),
+        Err(finding) => return Decoded::refused(*finding),
     };
     let mut findings = Findings::new(&source);
     let root = tree::parse(&mut findings);
     let mut variables = BTreeSet::new();
     let mut playbook = None;
     match root {
-        Some(Node { kind: Kind::Scalar(scalar), .. }) if scalar.plain && super::reader::is_null(&scalar.text) => empty(&mut findings),
+        Some(Node { kind: Kind::Scalar(scalar), .. }) if scalar.plain && super::reader::is_null(&scalar.text) => {
+            empty(&mut findings)
+        }
         Some(mut root) => {
             variables = variable::fill_in(&mut root, lookup, &mut findings);
             playbook = Reader { findings: &mut findings }.playbook(&root);
@@ -103,8 +105,9 @@ impl Reader<'_, '_> {
     fn version(&mut self, node: &Node) -> Option<u32> {
         let version = self.integer(node, "version", 0, u64::MAX, "version: 1")?;
         if version != 1 {
-            let finding = Finding::block("unknown-version", format!("version {version} of the playbook's format is not known"))
-                .remedy("write `version: 1`, or use a newer `migrate`");
+            let finding =
+                Finding::block("unknown-version", format!("version {version} of the playbook's format is not known"))
+                    .remedy("write `version: 1`, or use a newer `migrate`");
             self.block(&node.span, finding);
             return None;
         }
@@ -124,9 +127,12 @@ impl Reader<'_, '_> {
 
     fn service(&mut self, node: &Node) -> Option<BlueService> {
         let fields = self.section(node, &field::SERVICE, "`service`")?;
-        let cluster = self.required(&fields, "cluster").and_then(|n| self.resource(n, "cluster", "cluster: prod", &Form::CLUSTER));
+        let cluster = self
+            .required(&fields, "cluster")
+            .and_then(|n| self.resource(n, "cluster", "cluster: prod", &Form::CLUSTER));
         let name = self.required(&fields, "name").and_then(|n| self.resource(n, "name", "name: web", &Form::SERVICE));
-        let container = fields.get("container").and_then(|n| self.resource(n, "container", "container: app", &Form::CONTAINER));
+        let container =
+            fields.get("container").and_then(|n| self.resource(n, "container", "container: app", &Form::CONTAINER));
         let target_groups = fields.get("target_groups").and_then(|n| self.target_groups(n)).unwrap_or_default();
         Some(BlueService { cluster: cluster?, name: name?, container, target_groups })
     }
@@ -144,9 +150,16 @@ impl Reader<'_, '_> {
         let network = self.required(&fields, "network").and_then(|n| self.network(n));
         let task = fields.get("task").and_then(|n| self.task(n)).unwrap_or_default();
         let most = u64::from(u32::MAX);
-        let desired_count = fields.get("desired_count").and_then(|n| self.integer(n, "desired_count", 1, most, "desired_count: 4"));
+        let desired_count =
+            fields.get("desired_count").and_then(|n| self.integer(n, "desired_count", 1, most, "desired_count: 4"));
         let tags = fields.get("tags").map(|n| self.tags(n)).unwrap_or_default();
-        Some(Green { name, network: network?, task, desired_count: desired_count.and_then(|n| u32::try_from(n).ok()), tags })
+        Some(Green {
+            name,
+            network: network?,
+            task,
+            desired_count: desired_count.and_then(|n| u32::try_from(n).ok()),
+            tags,
+        })
     }
 
     fn green_name(&mut self, node: &Node, blue: Option<&BlueService>) -> Option<String> {
@@ -163,7 +176,8 @@ impl Reader<'_, '_> {
     fn network(&mut self, node: &Node) -> Option<Network> {
         let fields = self.section(node, &field::NETWORK, "`green.network`")?;
         let subnets = self.required(&fields, "subnets").and_then(|n| self.ids(n, &Ids::SUBNETS));
-        let security_groups = fields.get("security_groups").and_then(|n| self.ids(n, &Ids::SECURITY_GROUPS)).unwrap_or_default();
+        let security_groups =
+            fields.get("security_groups").and_then(|n| self.ids(n, &Ids::SECURITY_GROUPS)).unwrap_or_default();
         Some(Network { subnets: subnets?, security_groups })
     }
 
@@ -172,10 +186,14 @@ impl Reader<'_, '_> {
         let list = self.list(node, ids.field, ids.example, |reader, item| reader.id(item, ids))?;
         if let Kind::List(items) = &node.kind {
             let finding = if items.is_empty() && ids.least > 0 {
-                Finding::block("no-subnets", "green needs at least one subnet").remedy(format!("write, for example, `{}`", ids.example))
+                Finding::block("no-subnets", "green needs at least one subnet")
+                    .remedy(format!("write, for example, `{}`", ids.example))
             } else if let Some(first_beyond) = items.get(ids.most) {
-                let finding = Finding::block(ids.too_many, format!("{} {} are given, and a service can have {}", items.len(), ids.words, ids.most))
-                    .remedy(format!("remove this one and those behind it, or choose which {} to keep", ids.most));
+                let finding = Finding::block(
+                    ids.too_many,
+                    format!("{} {} are given, and a service can have {}", items.len(), ids.words, ids.most),
+                )
+                .remedy(format!("remove this one and those behind it, or choose which {} to keep", ids.most));
                 self.block(&first_beyond.span, finding);
                 return Some(list);
             } else {
@@ -192,8 +210,11 @@ impl Reader<'_, '_> {
         let environment = fields.get("environment").map(|n| {
             self.text_map(n, "environment", "environment: { LISTEN_ADDRESS: \"::\" }", |key| {
                 (key.is_empty() || key.contains('=')).then(|| {
-                    Finding::block("bad-name", format!("`{}` cannot be the name of an environment variable", shortened(key)))
-                        .remedy("write `NAME: value`, with a colon between the two")
+                    Finding::block(
+                        "bad-name",
+                        format!("`{}` cannot be the name of an environment variable", shortened(key)),
+                    )
+                    .remedy("write `NAME: value`, with a colon between the two")
                 })
             })
         });
@@ -208,14 +229,17 @@ impl Reader<'_, '_> {
                     && !super::reader::is_null(&image.text)
                     && (image.text.trim().is_empty() || image.text.contains(char::is_whitespace))
                 {
-                    let finding = Finding::block("bad-name", format!("`{}` is not the name of an image", shortened(&image.text)))
-                        .remedy("write it as `docker pull` takes it, for example `registry.example.com/app:1.2`");
+                    let finding =
+                        Finding::block("bad-name", format!("`{}` is not the name of an image", shortened(&image.text)))
+                            .remedy("write it as `docker pull` takes it, for example `registry.example.com/app:1.2`");
                     self.block(&entry.value.span, finding);
                 }
             }
         }
         self.text_map(node, "images", example, |key| {
-            key.is_empty().then(|| Finding::block("bad-name", "the name of a container is empty").remedy("write `container: image`"))
+            key.is_empty().then(|| {
+                Finding::block("bad-name", "the name of a container is empty").remedy("write `container: image`")
+            })
         })
     }
 
@@ -225,7 +249,9 @@ impl Reader<'_, '_> {
             if key.is_empty() || key.chars().count() > 128 {
                 return Some(finding.remedy("write a key of 1 to 128 characters"));
             }
-            key.to_lowercase().starts_with("aws:").then(|| finding.remedy("keys that begin with `aws:` belong to AWS: choose another one"))
+            key.to_lowercase()
+                .starts_with("aws:")
+                .then(|| finding.remedy("keys that begin with `aws:` belong to AWS: choose another one"))
         })
     }
 
@@ -255,11 +281,13 @@ impl Reader<'_, '_> {
         let errors = fields.get("errors").and_then(|n| self.errors(n));
         let latency = fields.get("latency").and_then(|n| self.latency(n));
         let alarms = fields.get("alarms").and_then(|n| self.alarms(n));
-        let min_requests = fields.get("min_requests").and_then(|n| self.integer(n, "min_requests", 0, u64::MAX, "min_requests: 50"));
-        let on_no_data = fields.get("on_no_data").and_then(|n| {
-            self.choice(n, "on_no_data", &[("hold", OnNoData::Hold), ("advance", OnNoData::Advance)])
-        });
-        let start_timeout = fields.get("start_timeout").and_then(|n| self.period(n, "start_timeout", "20m", &Bounds::START));
+        let min_requests =
+            fields.get("min_requests").and_then(|n| self.integer(n, "min_requests", 0, u64::MAX, "min_requests: 50"));
+        let on_no_data = fields
+            .get("on_no_data")
+            .and_then(|n| self.choice(n, "on_no_data", &[("hold", OnNoData::Hold), ("advance", OnNoData::Advance)]));
+        let start_timeout =
+            fields.get("start_timeout").and_then(|n| self.period(n, "start_timeout", "20m", &Bounds::START));
         Some(Health {
             errors: errors.unwrap_or_default(),
             latency,
@@ -305,7 +333,8 @@ impl Reader<'_, '_> {
             _ if is_percentile(number) => format!("write `p{number}`"),
             _ => "write `Average`, or a percentile such as `p99` or `p99.9`".to_owned(),
         };
-        let finding = Finding::block("bad-statistic", format!("`{}` is not a statistic for latency", shortened(text))).remedy(remedy);
+        let finding = Finding::block("bad-statistic", format!("`{}` is not a statistic for latency", shortened(text)))
+            .remedy(remedy);
         self.block(&node.span, finding);
         None
     }
@@ -318,8 +347,9 @@ impl Reader<'_, '_> {
         if let Kind::List(items) = &node.kind
             && let Some(first_beyond) = items.get(100)
         {
-            let finding = Finding::block("too-many-alarms", format!("{} alarms are given, and 100 can be watched", items.len()))
-                .remedy("put some of them into a composite alarm, and name that");
+            let finding =
+                Finding::block("too-many-alarms", format!("{} alarms are given, and 100 can be watched", items.len()))
+                    .remedy("put some of them into a composite alarm, and name that");
             self.block(&first_beyond.span, finding);
         }
         Some(alarms)
@@ -347,4 +377,3 @@ fn is_percentile(text: &str) -> bool {
     let digits = |s: &str| !s.is_empty() && s.len() <= 3 && s.bytes().all(|b| b.is_ascii_digit());
     digits(whole) && digits(part) && text.parse::<f64>().is_ok_and(|n| n > 0.0 && n <= 100.0)
 }
-

@@ -29,7 +29,19 @@ impl Section {
 
 /// All sections with a fixed set of fields.
 pub static SECTIONS: &[&Section] = &[
-    &PLAYBOOK, &SERVICE, &GREEN, &NETWORK, &TASK, &SHIFT, &LISTENER_WEIGHTS, &STAGE, &HEALTH, &ERRORS, &LATENCY, &ROLLBACK, &FINISH,
+    &PLAYBOOK,
+    &SERVICE,
+    &GREEN,
+    &NETWORK,
+    &TASK,
+    &SHIFT,
+    &LISTENER_WEIGHTS,
+    &STAGE,
+    &HEALTH,
+    &ERRORS,
+    &LATENCY,
+    &ROLLBACK,
+    &FINISH,
 ];
 
 const fn field(name: &'static str, example: &'static str) -> Field {
@@ -85,7 +97,10 @@ pub(super) static GREEN: Section = Section {
 pub(super) static NETWORK: Section = Section {
     name: "Network",
     path: "green.network",
-    fields: &[field("subnets", "subnets: [subnet-0a1, subnet-0b2]"), field("security_groups", "security_groups: [sg-0c3]")],
+    fields: &[
+        field("subnets", "subnets: [subnet-0a1, subnet-0b2]"),
+        field("security_groups", "security_groups: [sg-0c3]"),
+    ],
     unsupported: &[(
         "create",
         "create the IPv6-only subnets yourself and list them: `network: { subnets: [subnet-0a1, subnet-0b2] }`",
@@ -109,7 +124,10 @@ pub(super) static SHIFT: Section = Section {
     unsupported: &[
         ("dns_weights", "write `listener_weights: {}`, which needs an Application Load Balancer"),
         ("listener_swap", "write `listener_weights: {}`, which needs an Application Load Balancer"),
-        ("in_place", "a service without a load balancer cannot be migrated yet; write `listener_weights: {}` for one with it"),
+        (
+            "in_place",
+            "a service without a load balancer cannot be migrated yet; write `listener_weights: {}` for one with it",
+        ),
     ],
 };
 

@@ -114,9 +114,12 @@ impl Reader<'_, '_> {
                 .evidence("a name has `a-z`, `0-9` and `-`, and begins with a letter")
                 .remedy(run_name_remedy(name))
         } else if length > MAX_RUN_NAME {
-            Finding::block("name-too-long", format!("the name has {length} characters, and a run's has at most {MAX_RUN_NAME}"))
-                .evidence("it becomes part of the names of target groups, to which AWS gives 32 characters")
-                .remedy(run_name_remedy(name))
+            Finding::block(
+                "name-too-long",
+                format!("the name has {length} characters, and a run's has at most {MAX_RUN_NAME}"),
+            )
+            .evidence("it becomes part of the names of target groups, to which AWS gives 32 characters")
+            .remedy(run_name_remedy(name))
         } else {
             return Some(name.to_owned());
         };
@@ -160,8 +163,10 @@ impl Reader<'_, '_> {
         if !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()) {
             return Some(text.to_owned());
         }
-        let finding = Finding::block("bad-id", format!("`{}` is not the id of a {}", shortened(text), ids.thing))
-            .remedy(format!("write the id, not a name or an ARN: it begins with `{}`, as in `{}`", ids.prefix, ids.one));
+        let finding =
+            Finding::block("bad-id", format!("`{}` is not the id of a {}", shortened(text), ids.thing)).remedy(
+                format!("write the id, not a name or an ARN: it begins with `{}`, as in `{}`", ids.prefix, ids.one),
+            );
         self.block(&node.span, finding);
         None
     }
@@ -181,10 +186,13 @@ impl Reader<'_, '_> {
         }
         let region = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
         let finding = Finding::block("bad-name", format!("`{}` is not an AWS region", shortened(text)));
-        let finding = match parts.len() >= 3 && region.len() < text.len() && region.ends_with(|c: char| c.is_ascii_digit()) {
-            true => finding.evidence("this looks like an availability zone").remedy(format!("write the region: `{region}`")),
-            false => finding.remedy("write the region's code, for example `eu-west-1`"),
-        };
+        let finding =
+            match parts.len() >= 3 && region.len() < text.len() && region.ends_with(|c: char| c.is_ascii_digit()) {
+                true => finding
+                    .evidence("this looks like an availability zone")
+                    .remedy(format!("write the region: `{region}`")),
+                false => finding.remedy("write the region's code, for example `eu-west-1`"),
+            };
         self.block(&node.span, finding);
         None
     }

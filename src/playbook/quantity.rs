@@ -60,9 +60,13 @@ impl Reader<'_, '_> {
         let finding = match error {
             ShareError::Range => Finding::block("bad-percentage", format!("`{shown}` is not between 0% and 100%"))
                 .remedy("write a percentage from `0%` to `100%`"),
-            ShareError::Step => Finding::block("bad-percentage", format!("`{shown}` is finer than the load balancer's weights"))
-                .remedy("write at most one digit behind the point, such as `0.5%`"),
-            ShareError::Form => Finding::block("bad-percentage", not_a(&shown, "percentage")).remedy(percent_remedy(&scalar.text)),
+            ShareError::Step => {
+                Finding::block("bad-percentage", format!("`{shown}` is finer than the load balancer's weights"))
+                    .remedy("write at most one digit behind the point, such as `0.5%`")
+            }
+            ShareError::Form => {
+                Finding::block("bad-percentage", not_a(&shown, "percentage")).remedy(percent_remedy(&scalar.text))
+            }
         };
         self.block_scalar(node, scalar, finding);
         None
@@ -79,7 +83,8 @@ impl Reader<'_, '_> {
             return None;
         };
         let finding = if let Some(minutes) = months(text) {
-            Finding::block("bad-duration", format!("`{text}` is a number of months")).remedy(format!("minutes have a small m: write `{minutes}m`"))
+            Finding::block("bad-duration", format!("`{text}` is a number of months"))
+                .remedy(format!("minutes have a small m: write `{minutes}m`"))
         } else if period.0 < bounds.least {
             Finding::block("out-of-range", format!("`{what}` must be at least {}", Period(bounds.least)))
                 .remedy(format!("write, for example, `{example}`"))

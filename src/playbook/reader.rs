@@ -106,7 +106,11 @@ impl<'t> Reader<'_, 't> {
             Kind::Scalar(scalar) => Some(scalar),
             Kind::Broken => None,
             Kind::List(_) | Kind::Map(_) => {
-                self.wrong_type(node, &format!("`{what}` must be a single value"), format!("write, for example, `{example}`"));
+                self.wrong_type(
+                    node,
+                    &format!("`{what}` must be a single value"),
+                    format!("write, for example, `{example}`"),
+                );
                 None
             }
         }
@@ -173,7 +177,11 @@ impl<'t> Reader<'_, 't> {
             match text.parse::<u64>() {
                 Ok(number) if (least..=most).contains(&number) => return Some(number),
                 _ => {
-                    let bounds = if most == u64::MAX { format!("at least {least}") } else { format!("between {least} and {most}") };
+                    let bounds = if most == u64::MAX {
+                        format!("at least {least}")
+                    } else {
+                        format!("between {least} and {most}")
+                    };
                     let finding = Finding::block("out-of-range", format!("`{what}` must be {bounds}"))
                         .remedy(format!("write, for example, `{example}`"));
                     self.block_scalar(node, scalar, finding);
@@ -200,12 +208,16 @@ impl<'t> Reader<'_, 't> {
         let number = text.parse::<f64>().ok().filter(|n| n.is_finite() && digits);
         let finding = match number {
             Some(number) if number >= 1.0 && (scalar.plain || scalar.substituted) => return Some(number),
-            Some(number) if number >= 1.0 => Finding::block("wrong-type", format!("`{what}` must be a number, not text"))
-                .remedy(format!("write `{text}` without quotes")),
+            Some(number) if number >= 1.0 => {
+                Finding::block("wrong-type", format!("`{what}` must be a number, not text"))
+                    .remedy(format!("write `{text}` without quotes"))
+            }
             Some(_) => Finding::block("out-of-range", format!("`{what}` must be at least 1"))
                 .evidence("green is compared with blue: below 1 it would be degraded while it is better")
                 .remedy("write, for example, `3` for three times blue's value"),
-            None => Finding::block("wrong-type", format!("`{what}` must be a finite number")).remedy(ratio_remedy(text)),
+            None => {
+                Finding::block("wrong-type", format!("`{what}` must be a finite number")).remedy(ratio_remedy(text))
+            }
         };
         self.block_scalar(node, scalar, finding);
         None
@@ -270,7 +282,13 @@ impl<'t> Reader<'_, 't> {
     }
 
     /// A map of free names to texts.
-    pub fn text_map(&mut self, node: &Node, what: &str, example: &str, key: impl Fn(&str) -> Option<Finding>) -> BTreeMap<String, String> {
+    pub fn text_map(
+        &mut self,
+        node: &Node,
+        what: &str,
+        example: &str,
+        key: impl Fn(&str) -> Option<Finding>,
+    ) -> BTreeMap<String, String> {
         let Kind::Map(entries) = &node.kind else {
             if !matches!(node.kind, Kind::Broken) {
                 self.wrong_type(node, &format!("`{what}` must be a map"), format!("write, for example, `{example}`"));
@@ -337,7 +355,8 @@ pub(super) fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let special = matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN");
     let hex = unsigned.strip_prefix("0x").is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_hexdigit()));
-    let octal = unsigned.strip_prefix("0o").is_some_and(|d| !d.is_empty() && d.bytes().all(|b| matches!(b, b'0'..=b'7')));
+    let octal =
+        unsigned.strip_prefix("0o").is_some_and(|d| !d.is_empty() && d.bytes().all(|b| matches!(b, b'0'..=b'7')));
     let starts = unsigned.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit());
     let decimal = starts && unsigned.parse::<f64>().is_ok();
     special || hex || octal || decimal

@@ -23,20 +23,22 @@ pub(super) struct Source<'t> {
 
 impl<'t> Source<'t> {
     /// The bytes as text, or why they are none.
-    pub fn new(bytes: &'t [u8]) -> Result<Self, Finding> {
+    pub fn new(bytes: &'t [u8]) -> Result<Self, Box<Finding>> {
         if bytes.len() > MAX_BYTES {
-            return Err(too_large(bytes.len()));
+            return Err(Box::new(too_large(bytes.len())));
         }
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            return Err(Finding::block("not-utf8", "the file is UTF-16, not UTF-8")
-                .remedy("save it as UTF-8, for example with `iconv -f UTF-16 -t UTF-8`"));
+            let finding = Finding::block("not-utf8", "the file is UTF-16, not UTF-8")
+                .remedy("save it as UTF-8, for example with `iconv -f UTF-16 -t UTF-8`");
+            return Err(Box::new(finding));
         }
         if let Some(at) = bytes.iter().position(|b| *b == 0) {
-            return Err(Finding::block("binary-file", "this is a binary file, not a playbook")
+            let finding = Finding::block("binary-file", "this is a binary file, not a playbook")
                 .evidence(format!("a NUL byte on line {}", line_of(bytes, at)))
-                .remedy("give the path of a YAML file; `playbooks/quickstart.yaml` is one to start from"));
+                .remedy("give the path of a YAML file; `playbooks/quickstart.yaml` is one to start from");
+            return Err(Box::new(finding));
         }
-        let text = std::str::from_utf8(bytes).map_err(|e| not_utf8(bytes, e.valid_up_to()))?;
+        let text = std::str::from_utf8(bytes).map_err(|e| Box::new(not_utf8(bytes, e.valid_up_to())))?;
         Ok(Self::of(text))
     }
 

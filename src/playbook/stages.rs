@@ -20,27 +20,26 @@ impl Reader<'_, '_> {
         if let Kind::List(items) = &node.kind
             && items.is_empty()
         {
-            let finding = Finding::block("no-stages", "a playbook needs at least one stage").remedy(format!("write, for example, `{example}`"));
+            let finding = Finding::block("no-stages", "a playbook needs at least one stage")
+                .remedy(format!("write, for example, `{example}`"));
             self.block(&node.span, finding);
             return None;
         }
-        let mut number = 0;
-        let mut shares: Vec<(Share, &Node)> = Vec::new();
-        let mut complete = true;
         let Kind::List(items) = &node.kind else {
             return self.list(node, "stages", example, |_, _| None);
         };
+        let mut shares: Vec<(Share, &Node)> = Vec::new();
         let mut stages = Vec::new();
-        for item in items {
-            number += 1;
+        for (item, number) in items.iter().zip(1..) {
             let (share, stage) = self.stage(item, number);
-            complete &= share.is_some();
             shares.extend(share);
             stages.extend(stage);
         }
         self.ascending(&shares);
         // Which stage is the last is only known when each of them has a share.
-        if complete && let Some((share, at)) = shares.last() {
+        if shares.len() == items.len()
+            && let Some((share, at)) = shares.last()
+        {
             self.ends_at_all(*share, at);
         }
         (stages.len() == items.len()).then_some(stages)
@@ -49,7 +48,8 @@ impl Reader<'_, '_> {
     fn stage<'n>(&mut self, node: &'n Node, number: usize) -> (Option<(Share, &'n Node)>, Option<Stage>) {
         let Some(fields) = self.section(node, &field::STAGE, &format!("stage {number}")) else { return (None, None) };
         let share = self.required(&fields, "green").and_then(|n| Some((self.share(n, "green")?, n)));
-        let bake = self.required(&fields, "bake").and_then(|n| Some((self.period(n, "bake", "15m", &Bounds::BAKE)?, n)));
+        let bake =
+            self.required(&fields, "bake").and_then(|n| Some((self.period(n, "bake", "15m", &Bounds::BAKE)?, n)));
         let approve = fields.get("approve").and_then(|n| self.boolean(n, "approve")).unwrap_or_default();
         if let Some((share, at)) = share
             && number == 1
@@ -59,9 +59,10 @@ impl Reader<'_, '_> {
         if let Some((bake, at)) = bake
             && bake < SHORT_BAKE
         {
-            let finding = Finding::warn("short-bake", format!("a bake of {bake} may end before there is anything to judge"))
-                .evidence("CloudWatch shows a minute's numbers up to three minutes later")
-                .remedy("bake for `3m` at least; 15 minutes and more let slow faults show");
+            let finding =
+                Finding::warn("short-bake", format!("a bake of {bake} may end before there is anything to judge"))
+                    .evidence("CloudWatch shows a minute's numbers up to three minutes later")
+                    .remedy("bake for `3m` at least; 15 minutes and more let slow faults show");
             self.block(&at.span, finding);
         }
         let stage = share.zip(bake).map(|((green, _), (bake, _))| Stage { green, bake, approve });
@@ -75,8 +76,9 @@ impl Reader<'_, '_> {
                 .remedy("begin with a small share, such as `1%`");
             self.block(&at.span, finding);
         } else if share > BOLD_FIRST_SHARE {
-            let finding = Finding::warn("bold-first-stage", format!("the first stage exposes {share} of the traffic at once"))
-                .remedy("begin with a small share, such as `1%` or `5%`, so that few users meet a fault");
+            let finding =
+                Finding::warn("bold-first-stage", format!("the first stage exposes {share} of the traffic at once"))
+                    .remedy("begin with a small share, such as `1%` or `5%`, so that few users meet a fault");
             self.block(&at.span, finding);
         }
     }
@@ -87,16 +89,24 @@ impl Reader<'_, '_> {
             if share > before || *share == Share::NONE && *before == Share::NONE {
                 continue;
             }
-            let finding = Finding::block("stages-not-ascending", format!("{share} is not more than the {before} of the stage before"))
-                .remedy("order the stages by their share, each larger than the one before; `migrate rollback` is the way back");
+            let finding = Finding::block(
+                "stages-not-ascending",
+                format!("{share} is not more than the {before} of the stage before"),
+            )
+            .remedy(
+                "order the stages by their share, each larger than the one before; `migrate rollback` is the way back",
+            );
             self.block(&at.span, finding);
         }
     }
 
     fn ends_at_all(&mut self, share: Share, at: &Node) {
         if share != Share::ALL {
-            let finding = Finding::block("last-stage-not-all", format!("the last stage ends at {share}, so blue could never be retired"))
-                .remedy("add a stage behind it: `- { green: 100%, bake: 1h }`");
+            let finding = Finding::block(
+                "last-stage-not-all",
+                format!("the last stage ends at {share}, so blue could never be retired"),
+            )
+            .remedy("add a stage behind it: `- { green: 100%, bake: 1h }`");
             self.block(&at.span, finding);
         }
     }

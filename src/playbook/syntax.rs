@@ -13,17 +13,21 @@ use crate::finding::Finding;
 pub(super) fn explain(findings: &mut Findings<'_>, error: &ScanError) {
     let offset = error.marker().byte_offset().unwrap_or(findings.source.text.len());
     if let Some(tab) = indenting_tab(findings.source.text, offset) {
-        let finding = Finding::block("tab", "this line is indented with a tab").remedy("indent with spaces: YAML allows no tabs there");
+        let finding = Finding::block("tab", "this line is indented with a tab")
+            .remedy("indent with spaces: YAML allows no tabs there");
         return findings.at(&tab, finding);
     }
     let span = findings.source.word_at(offset);
     if let Some(reference) = bare_variable(findings.source.text, offset) {
-        let finding = Finding::block("yaml-syntax", "inside `{ }` and `[ ]`, YAML takes the braces of a variable for its own")
-            .remedy("put the value in double quotes: `\"${NAME}\"`");
+        let finding =
+            Finding::block("yaml-syntax", "inside `{ }` and `[ ]`, YAML takes the braces of a variable for its own")
+                .remedy("put the value in double quotes: `\"${NAME}\"`");
         return findings.at(&reference, finding);
     }
     let (message, remedy) = words(error.kind());
-    let finding = Finding::block("yaml-syntax", message).evidence(format!("the YAML parser says: {}", error.info())).remedy(remedy);
+    let finding = Finding::block("yaml-syntax", message)
+        .evidence(format!("the YAML parser says: {}", error.info()))
+        .remedy(remedy);
     findings.at(&span, finding);
 }
 
@@ -60,7 +64,9 @@ fn bare_variable(text: &str, offset: usize) -> Option<Span> {
 
 fn words(kind: &ErrorKind) -> (String, &'static str) {
     let (message, remedy) = match kind {
-        ErrorKind::UnclosedFlowCollection { open } => return (format!("this `{open}` is never closed"), closing(*open)),
+        ErrorKind::UnclosedFlowCollection { open } => {
+            return (format!("this `{open}` is never closed"), closing(*open));
+        }
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
             return (format!("`{open}` is closed by `{close}`"), closing(*open));
         }
@@ -73,34 +79,57 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
         ErrorKind::UnexpectedEofFlowSequence | ErrorKind::ExpectedFlowSequenceSeparator => {
             ("a list in `[ ]` does not go on or end here", "separate its items with `,` and close it with `]`")
         }
-        ErrorKind::UnexpectedEofFlowMapping | ErrorKind::UnexpectedEofImplicitFlowMapping | ErrorKind::ExpectedFlowMappingSeparator => {
+        ErrorKind::UnexpectedEofFlowMapping
+        | ErrorKind::UnexpectedEofImplicitFlowMapping
+        | ErrorKind::ExpectedFlowMappingSeparator => {
             ("a map in `{ }` does not go on or end here", "separate its fields with `,` and close it with `}`")
         }
-        ErrorKind::MisplacedFlowCollectionEnd => ("a bracket is closed that was not opened", "remove it, or open it before"),
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+        ErrorKind::MisplacedFlowCollectionEnd => {
+            ("a bracket is closed that was not opened", "remove it, or open it before")
+        }
+        ErrorKind::UnclosedQuotedScalar
+        | ErrorKind::DocumentIndicatorInQuotedScalar
+        | ErrorKind::InvalidQuotedScalarIndent => {
             ("a quoted text is not closed", "close it with the quote that opened it")
         }
-        ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
-            ("something follows a quoted text", "close the quotes at the end of the value, and write `\\\"` for a quote inside")
-        }
+        ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => (
+            "something follows a quoted text",
+            "close the quotes at the end of the value, and write `\\\"` for a quote inside",
+        ),
         ErrorKind::UnknownQuotedScalarEscape | ErrorKind::InvalidQuotedScalarHexEscape => {
             ("an escape sequence is unknown", "write `\\\\` for a backslash, or use single quotes")
         }
-        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement | ErrorKind::InvalidMappingValueWhitespace => {
-            ("a `:` is not expected here", "put a value that contains `: ` in double quotes, and begin every field on a line of its own")
-        }
+        ErrorKind::MappingValueNotAllowed
+        | ErrorKind::InvalidColonPlacement
+        | ErrorKind::InvalidMappingValueWhitespace => (
+            "a `:` is not expected here",
+            "put a value that contains `: ` in double quotes, and begin every field on a line of its own",
+        ),
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
             ("this line is neither a field nor part of one", "write `name: value`, with a space behind the colon")
         }
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation | ErrorKind::MappingKeyNotAllowed | ErrorKind::InvalidFlowScalarIndent => {
+        ErrorKind::ExpectedBlockMappingKey
+        | ErrorKind::InvalidIndentation
+        | ErrorKind::MappingKeyNotAllowed
+        | ErrorKind::InvalidFlowScalarIndent => {
             ("the indentation does not fit", "indent the fields of one section by the same number of spaces")
         }
-        ErrorKind::ExpectedBlockSequenceEntry | ErrorKind::BlockSequenceEntryNotAllowed | ErrorKind::BlockEntryInFlowCollection => {
-            ("a list is not expected to go on like this", "begin every item with `- `, and indent all of them by the same number of spaces")
+        ErrorKind::ExpectedBlockSequenceEntry
+        | ErrorKind::BlockSequenceEntryNotAllowed
+        | ErrorKind::BlockEntryInFlowCollection => (
+            "a list is not expected to go on like this",
+            "begin every item with `- `, and indent all of them by the same number of spaces",
+        ),
+        ErrorKind::UnknownAnchor => (
+            "this alias refers to an anchor that does not exist",
+            "put text that begins with `*` in quotes, or write the value out",
+        ),
+        ErrorKind::MissingAnchorOrAliasName => {
+            ("`&` and `*` need a name", "put text that begins with `&` or `*` in quotes")
         }
-        ErrorKind::UnknownAnchor => ("this alias refers to an anchor that does not exist", "put text that begins with `*` in quotes, or write the value out"),
-        ErrorKind::MissingAnchorOrAliasName => ("`&` and `*` need a name", "put text that begins with `&` or `*` in quotes"),
-        ErrorKind::RecursionLimitExceeded => ("values are nested too deeply", "check the brackets: no part of a playbook is that deep"),
+        ErrorKind::RecursionLimitExceeded => {
+            ("values are nested too deeply", "check the brackets: no part of a playbook is that deep")
+        }
         _ => ("this is not YAML", "check quotes, brackets and indentation of this line and of the one before"),
     };
     (message.to_owned(), remedy)

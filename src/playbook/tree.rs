@@ -96,7 +96,9 @@ fn too_many_nodes(findings: &mut Findings<'_>, alias: Option<&Span>) {
     match alias {
         Some(span) => findings.at(
             &span.clone(),
-            finding.evidence("aliases such as this one multiply what they refer to").remedy("write the values out instead of repeating them with `*aliases`"),
+            finding
+                .evidence("aliases such as this one multiply what they refer to")
+                .remedy("write the values out instead of repeating them with `*aliases`"),
         ),
         None => findings.whole(finding.remedy("check that the file is a playbook")),
     }
@@ -178,8 +180,11 @@ impl Builder {
         let node = match self.anchors.get(&id) {
             Some(node) => Node { span: span.clone(), kind: node.kind.clone() },
             None => {
-                let finding = Finding::block("recursive-alias", format!("`{}` refers to the value that it is part of", findings.source.slice(span)))
-                    .remedy("write the value out");
+                let finding = Finding::block(
+                    "recursive-alias",
+                    format!("`{}` refers to the value that it is part of", findings.source.slice(span)),
+                )
+                .remedy("write the value out");
                 findings.at(span, finding);
                 Node { span: span.clone(), kind: Kind::Broken }
             }
@@ -216,7 +221,9 @@ impl Builder {
             Some(Shape::List(items)) => items.push(node),
             Some(Shape::Map { entries, first_of_key, key }) => match std::mem::replace(key, Key::Awaited) {
                 Key::Awaited => *key = take_key(node, first_of_key, findings),
-                Key::Given(name, key_span) => entries.push(Entry { key: name, value: with_place(node, &key_span), key_span }),
+                Key::Given(name, key_span) => {
+                    entries.push(Entry { key: name, value: with_place(node, &key_span), key_span })
+                }
                 Key::Unusable => {}
             },
         }

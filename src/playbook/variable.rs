@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
+use super::reader::is_null;
 use super::source::Span;
 use super::spelling::closest;
 use super::tree::{Entry, Kind, Node};
@@ -29,7 +30,8 @@ pub(super) fn fill_in(
     lookup: &dyn Fn(&str) -> Option<String>,
     findings: &mut Findings<'_>,
 ) -> BTreeSet<String> {
-    let mut variables = Variables { lookup, defaults: BTreeMap::new(), used: BTreeSet::new(), proposed: BTreeSet::new() };
+    let mut variables =
+        Variables { lookup, defaults: BTreeMap::new(), used: BTreeSet::new(), proposed: BTreeSet::new() };
     let declared = match take_section(root) {
         Some(section) => variables.read_defaults(&section, findings),
         None => BTreeMap::new(),
@@ -62,8 +64,9 @@ impl Variables<'_> {
         };
         for entry in entries {
             if !is_name(&entry.key) {
-                let finding = Finding::block("bad-variable", format!("`{}` cannot be the name of a variable", entry.key))
-                    .remedy("use letters, digits and `_`, beginning with a letter, such as `GREEN_SUBNET`");
+                let finding =
+                    Finding::block("bad-variable", format!("`{}` cannot be the name of a variable", entry.key))
+                        .remedy("use letters, digits and `_`, beginning with a letter, such as `GREEN_SUBNET`");
                 findings.at(&entry.key_span, finding);
                 continue;
             }
@@ -75,7 +78,7 @@ impl Variables<'_> {
                 Err(finding) => {
                     // Known, so that its uses are not reported as well.
                     self.defaults.insert(entry.key.clone(), String::new());
-                    findings.at(&findings.source.first_line(&entry.value.span), finding);
+                    findings.at(&findings.source.first_line(&entry.value.span), *finding);
                 }
             }
         }
@@ -87,7 +90,8 @@ impl Variables<'_> {
             Kind::Broken => {}
             Kind::List(items) => items.iter_mut().for_each(|item| self.visit(item, findings)),
             Kind::Map(entries) => entries.iter_mut().for_each(|entry| self.visit(&mut entry.value, findings)),
-            Kind::Scalar(scalar) if scalar.text.contains("${") => match self.expand(&scalar.text, &node.span, findings) {
+            Kind::Scalar(scalar) if scalar.text.contains("${") => match self.expand(&scalar.text, &node.span, findings)
+            {
                 Some(text) => {
                     scalar.text = text;
                     scalar.substituted = true;
@@ -120,7 +124,7 @@ impl Variables<'_> {
             match self.value(name) {
                 Ok(value) => out.push_str(&value),
                 Err(finding) => {
-                    findings.at(&within(findings, span, name), finding);
+                    findings.at(&within(findings, span, name), *finding);
                     complete = false;
                 }
             }
@@ -130,48 +134,55 @@ impl Variables<'_> {
         complete.then_some(out)
     }
 
-    fn value(&mut self, name: &str) -> Result<String, Finding> {
+    fn value(&mut self, name: &str) -> Result<String, Box<Finding>> {
         if !is_name(name) {
-            return Err(bad_reference(name));
+            return Err(Box::new(bad_reference(name)));
         }
         self.used.insert(name.to_owned());
         if let Some(value) = (self.lookup)(name).or_else(|| self.defaults.get(name).cloned()) {
             return Ok(value);
         }
-        let mut remedy = format!("pass `--var {name}=...`, export {name}, or give it a default: `variables: {{ {name}: ... }}`");
+        let mut remedy =
+            format!("pass `--var {name}=...`, export {name}, or give it a default: `variables: {{ {name}: ... }}`");
         if let Some(other) = closest(name, self.defaults.keys().map(String::as_str)) {
             self.proposed.insert(other.to_owned());
             remedy = format!("did you mean `${{{other}}}`? Otherwise {remedy}");
         }
-        Err(Finding::block("unset-variable", format!("the variable `{name}` is not set")).remedy(remedy))
+        Err(Box::new(Finding::block("unset-variable", format!("the variable `{name}` is not set")).remedy(remedy)))
     }
 }
 
-fn default_of(entry: &Entry) -> Result<String, Finding> {
+fn default_of(entry: &Entry) -> Result<String, Box<Finding>> {
     let name = &entry.key;
-    match &entry.value.kind {
-        Kind::Scalar(scalar) if scalar.plain && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL") => {
-            Err(Finding::block("empty-value", format!("the variable `{name}` has no default value"))
-                .remedy("write a value, `\"\"` for an empty text, or remove the line and set the variable from outside"))
+    let finding = match &entry.value.kind {
+        Kind::Scalar(scalar) if scalar.plain && is_null(&scalar.text) => {
+            Finding::block("empty-value", format!("the variable `{name}` has no default value"))
+                .remedy("write a value, `\"\"` for an empty text, or remove the line and set the variable from outside")
         }
-        Kind::Scalar(scalar) if scalar.text.contains("${") && !scalar.text.contains("$${") => {
-            Err(Finding::block("bad-variable", "a default value cannot refer to another variable")
-                .remedy("write the value out, or `$${` for the characters themselves"))
+        Kind::Scalar(scalar) => {
+            let literal = scalar.text.replace("$${", "");
+            if !literal.contains("${") {
+                return Ok(scalar.text.replace("$${", "${"));
+            }
+            Finding::block("bad-variable", "a default value cannot refer to another variable")
+                .remedy("write the value out, or `$${` for the characters themselves")
         }
-        Kind::Scalar(scalar) => Ok(scalar.text.replace("$${", "${")),
-        Kind::Broken => Ok(String::new()),
-        Kind::List(_) | Kind::Map(_) => Err(Finding::block("wrong-type", format!("the variable `{name}` must be one value"))
-            .remedy("use one variable for each item")),
-    }
+        Kind::Broken => return Ok(String::new()),
+        Kind::List(_) | Kind::Map(_) => {
+            Finding::block("wrong-type", format!("the variable `{name}` must be one value"))
+                .remedy("use one variable for each item")
+        }
+    };
+    Err(Box::new(finding))
 }
 
 fn bad_reference(reference: &str) -> Finding {
     let finding = Finding::block("bad-variable", format!("`${{{reference}}}` does not name a variable"));
     match reference.split_once([':', '-', '?', '=']) {
-        Some((name, _)) if is_name(name) => finding.remedy(format!(
-            "write `${{{name}}}`, and give the default in the section `variables: {{ {name}: ... }}`"
-        )),
-        _ => finding.remedy("use letters, digits and `_` between the braces, or write `$${` for the characters themselves"),
+        Some((name, _)) if is_name(name) => finding
+            .remedy(format!("write `${{{name}}}`, and give the default in the section `variables: {{ {name}: ... }}`")),
+        _ => finding
+            .remedy("use letters, digits and `_` between the braces, or write `$${` for the characters themselves"),
     }
 }
 

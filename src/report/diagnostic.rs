@@ -47,7 +47,8 @@ fn one(renderer: &Renderer, finding: &Finding, file_name: &str, text: &str) -> S
     let mut group = match finding.place.as_ref().and_then(|place| underlined(place, text)) {
         Some((line, span)) => {
             let first = finding.place.map_or(1, |place| place.line);
-            let snippet = Snippet::source(line).line_start(first).path(file_name).annotation(AnnotationKind::Primary.span(span));
+            let snippet =
+                Snippet::source(line).line_start(first).path(file_name).annotation(AnnotationKind::Primary.span(span));
             Group::with_title(title).element(snippet)
         }
         None => Group::with_title(title).element(Origin::path(file_name)),

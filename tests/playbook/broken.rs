@@ -267,7 +267,8 @@ fn duration_too_long() {
 
 #[test]
 fn stages_that_do_not_ascend() {
-    let text = but("  - { green: 100%", "  - { green: 50%, bake: 1h }\n  - { green: 20%, bake: 1h }\n  - { green: 100%");
+    let text =
+        but("  - { green: 100%", "  - { green: 50%, bake: 1h }\n  - { green: 20%, bake: 1h }\n  - { green: 100%");
     assert_snapshot!(shown(&text), @r#"
     error[stages-not-ascending]: 20% is not more than the 50% of the stage before
       --> playbook.yaml:10:14
@@ -366,7 +367,8 @@ fn no_subnets() {
 
 #[test]
 fn too_many_security_groups() {
-    let text = but("[subnet-0a1, subnet-0b2]", "[subnet-0a1]\n    , security_groups: [sg-1, sg-2, sg-3, sg-4, sg-5, sg-6]");
+    let text =
+        but("[subnet-0a1, subnet-0b2]", "[subnet-0a1]\n    , security_groups: [sg-1, sg-2, sg-3, sg-4, sg-5, sg-6]");
     assert_snapshot!(shown(&text), @r#"
     error[too-many-security-groups]: 6 security groups are given, and a service can have 5
      --> playbook.yaml:6:55
@@ -445,7 +447,8 @@ fn name_too_long() {
 
 #[test]
 fn arn_for_a_service() {
-    let text = but("cluster: prod, name: web", "cluster: prod, name: \"arn:aws:ecs:eu-west-1:123456789012:service/prod/web\"");
+    let text =
+        but("cluster: prod, name: web", "cluster: prod, name: \"arn:aws:ecs:eu-west-1:123456789012:service/prod/web\"");
     assert_snapshot!(shown(&text), @r#"
     error[bad-name]: `name` must be the name of the service, not its ARN
      --> playbook.yaml:3:33
@@ -786,7 +789,9 @@ fn fields_that_are_not_built_yet() {
 
 #[test]
 fn criteria_that_judge_nothing_or_wrongly() {
-    let text = and("health:\n  errors: { ceiling: 5, ratio: 0.5 }\n  latency: { statistic: P99 }\n  alarms: [web, web]\n  min_requests: 1.5\n  on_no_data: continue\n  start_timeout: 0s\n");
+    let text = and(
+        "health:\n  errors: { ceiling: 5, ratio: 0.5 }\n  latency: { statistic: P99 }\n  alarms: [web, web]\n  min_requests: 1.5\n  on_no_data: continue\n  start_timeout: 0s\n",
+    );
     assert_snapshot!(shown(&text), @r#"
     error[bad-percentage]: `5` is a number without a unit, not a percentage
       --> playbook.yaml:11:22
@@ -917,7 +922,8 @@ fn words_with_hyphens() {
 
 #[test]
 fn merge_key() {
-    let text = but("{ green: 1%, bake: 15m }", "&first { green: 1%, bake: 15m }").replace("{ green: 100%, bake: 1h }", "{ <<: *first, green: 100% }");
+    let text = but("{ green: 1%, bake: 15m }", "&first { green: 1%, bake: 15m }")
+        .replace("{ green: 100%, bake: 1h }", "{ <<: *first, green: 100% }");
     assert_snapshot!(shown(&text), @r#"
     error[not-supported]: merge keys (`<<`) are not supported
      --> playbook.yaml:9:7
@@ -1023,13 +1029,19 @@ fn bomb() -> String {
 #[test]
 fn what_is_no_text_is_refused_before_any_parser_sees_it() {
     let large = vec![b'#'; 20 << 20];
-    let cases: [&[u8]; 5] = [&large, b"\x7fELF\x02\x01\x01\0\0", b"version: 1\nname: caf\xe9\n", b"\xff\xfev\0e\0", b"name: \x1b[31m\x07"];
+    let cases: [&[u8]; 5] =
+        [&large, b"\x7fELF\x02\x01\x01\0\0", b"version: 1\nname: caf\xe9\n", b"\xff\xfev\0e\0", b"name: \x1b[31m\x07"];
     let shown: Vec<String> = cases
         .iter()
         .map(|bytes| {
             let decoded = decode(bytes, super::NO_VARIABLES);
             assert!(decoded.playbook.is_none());
-            migrate::report::diagnostic::render(&decoded.findings, "playbook.yaml", &String::from_utf8_lossy(bytes), false)
+            migrate::report::diagnostic::render(
+                &decoded.findings,
+                "playbook.yaml",
+                &String::from_utf8_lossy(bytes),
+                false,
+            )
         })
         .collect();
     assert_snapshot!(shown.join("\n"), @r#"

@@ -30,7 +30,8 @@ fn it_accepts_what_is_shipped_and_a_playbook_with_every_field() {
     let schema = schema();
     let validator = jsonschema::validator_for(&schema).unwrap();
     for (name, text) in shipped_playbooks() {
-        let errors: Vec<String> = validator.iter_errors(&json_of(&text)).map(|e| format!("{e} at {}", e.instance_path())).collect();
+        let errors: Vec<String> =
+            validator.iter_errors(&json_of(&text)).map(|e| format!("{e} at {}", e.instance_path())).collect();
         assert_eq!(errors, Vec::<String>::new(), "{name}");
     }
     assert!(accepts(FULL));
@@ -119,7 +120,10 @@ fn its_properties_are_the_fields_that_the_decoder_knows() {
 fn properties(definition: &Value) -> BTreeSet<&str> {
     let variants = definition["oneOf"].as_array().map(Vec::as_slice).unwrap_or_default();
     let objects = std::iter::once(definition).chain(variants);
-    objects.filter_map(|object| object["properties"].as_object()).flat_map(|fields| fields.keys().map(String::as_str)).collect()
+    objects
+        .filter_map(|object| object["properties"].as_object())
+        .flat_map(|fields| fields.keys().map(String::as_str))
+        .collect()
 }
 
 #[test]
@@ -130,7 +134,8 @@ fn every_field_is_described() {
         for (field, property) in definition["properties"].as_object().into_iter().flatten() {
             let referred = property["$ref"].as_str().or(property["anyOf"][0]["$ref"].as_str());
             let described = property.get("description").is_some()
-                || referred.is_some_and(|r| schema["$defs"][r.trim_start_matches("#/$defs/")].get("description").is_some());
+                || referred
+                    .is_some_and(|r| schema["$defs"][r.trim_start_matches("#/$defs/")].get("description").is_some());
             if !described {
                 bare.push(format!("{name}.{field}"));
             }

@@ -16,6 +16,17 @@ fn each_is_sound_and_only_the_bold_one_is_warned_about() {
     }
 }
 
+/// What the decoder fills in for an absent field is what the types say.
+#[test]
+fn serde_reads_the_same() {
+    let partial = super::and("health: { latency: { ratio: 2 }, errors: {} }\nrollback: {}\nfinish: {}\n");
+    let texts = shipped_playbooks().into_values().filter(|text| !text.contains("variables:"));
+    for text in texts.chain([partial, super::SOUND.to_owned(), super::and("health: {}\n")]) {
+        let by_serde: migrate::playbook::Playbook = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(read(&text).playbook, Some(by_serde), "{text}");
+    }
+}
+
 /// Runs that share a state directory must not share a name.
 #[test]
 fn their_runs_have_names_of_their_own() {

@@ -9,12 +9,15 @@ use super::value::FULL;
 
 /// What must hold for every answer of the decoder.
 fn check(bytes: &[u8]) -> Decoded {
-    let lookup = |name: &str| (name.len() % 2 == 0).then(|| name.to_owned());
+    let lookup = |name: &str| name.len().is_multiple_of(2).then(|| name.to_owned());
     let decoded = decode(bytes, &lookup);
     assert_eq!(decoded.playbook.is_none(), blocks(&decoded.findings));
     let text = String::from_utf8_lossy(bytes);
     for finding in &decoded.findings {
-        assert!(!finding.message.is_empty() && (!finding.remedy.is_empty() || finding.severity == Severity::Info), "{finding:?}");
+        assert!(
+            !finding.message.is_empty() && (!finding.remedy.is_empty() || finding.severity == Severity::Info),
+            "{finding:?}"
+        );
         if let Some(place) = finding.place {
             let lines = text[..place.start].bytes().filter(|b| *b == b'\n').count();
             assert_eq!(place.line, lines + 1, "{finding:?}");
@@ -32,9 +35,56 @@ fn check(bytes: &[u8]) -> Decoded {
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
-            "\t", "\n", "\r\n", " ", "  ", "- ", ": ", "{", "}", "[", "]", ",", "&a ", "*a", "!!str ", "!x ", "? ", "<<: ", "|\n", ">-\n",
-            "\"", "'", "#", "---\n", "...\n", "%YAML 1.2\n", "${", "}", "$${", "${A}", "no", "~", "0x1F", ".inf", "1e999", "10", "100%",
-            "15M", "1h30m", "s3://", "arn:aws:", "\u{feff}", "é", "\u{1f600}", "\u{2028}", "stages", "green", "variables: ", "\u{7f}", "\0",
+            "\t",
+            "\n",
+            "\r\n",
+            " ",
+            "  ",
+            "- ",
+            ": ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            "&a ",
+            "*a",
+            "!!str ",
+            "!x ",
+            "? ",
+            "<<: ",
+            "|\n",
+            ">-\n",
+            "\"",
+            "'",
+            "#",
+            "---\n",
+            "...\n",
+            "%YAML 1.2\n",
+            "${",
+            "}",
+            "$${",
+            "${A}",
+            "no",
+            "~",
+            "0x1F",
+            ".inf",
+            "1e999",
+            "10",
+            "100%",
+            "15M",
+            "1h30m",
+            "s3://",
+            "arn:aws:",
+            "\u{feff}",
+            "é",
+            "\u{1f600}",
+            "\u{2028}",
+            "stages",
+            "green",
+            "variables: ",
+            "\u{7f}",
+            "\0",
         ])
         .prop_map(str::to_owned),
         "\\PC{0,8}",

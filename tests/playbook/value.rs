@@ -161,7 +161,8 @@ fn style_does_not_matter() {
     let windows = SOUND.replace('\n', "\r\n");
     let marked = format!("\u{feff}---\n{SOUND}...\n");
     let quoted = SOUND.replace("name: web", "name: 'web'").replace("1%", "\"1%\"");
-    let aliased = but("cluster: prod, name: web", "cluster: &c prod, name: web").replace("name: web\n", "name: &n web\n");
+    let aliased =
+        but("cluster: prod, name: web", "cluster: &c prod, name: web").replace("name: web\n", "name: &n web\n");
     let json = serde_json::to_string(&serde_saphyr::from_str::<serde_json::Value>(SOUND).unwrap()).unwrap();
     for text in [windows, marked, quoted, aliased, json] {
         let decoded = read(&text);
@@ -214,7 +215,8 @@ fn a_misspelt_field_is_not_missing_as_well() {
 
 #[test]
 fn nested_errors_are_found_in_every_part_at_once() {
-    let text = and("health: { alarms: ['arn:aws:cloudwatch:eu-west-1:1:alarm:web'] }\nfinish: { keep: 1h }\n").replace("1h }", "1 }");
+    let text = and("health: { alarms: ['arn:aws:cloudwatch:eu-west-1:1:alarm:web'] }\nfinish: { keep: 1h }\n")
+        .replace("1h }", "1 }");
     assert_eq!(rules(&text), ["bad-duration", "bad-name", "unknown-field"]);
 }
 
