@@ -51,7 +51,14 @@ fn one(renderer: &Renderer, finding: &Finding, file_name: &str, text: &str) -> S
                 Snippet::source(line).line_start(first).path(file_name).annotation(AnnotationKind::Primary.span(span));
             Group::with_title(title).element(snippet)
         }
-        None => Group::with_title(title).element(Origin::path(file_name)),
+        None => {
+            let origin = Origin::path(file_name);
+            let origin = match finding.place {
+                Some(place) => origin.line(place.line).char_column(place.column),
+                None => origin,
+            };
+            Group::with_title(title).element(origin)
+        }
     };
     for seen in &finding.evidence {
         group = group.element(Level::NOTE.message(normalize_untrusted_str(seen)));
@@ -62,11 +69,15 @@ fn one(renderer: &Renderer, finding: &Finding, file_name: &str, text: &str) -> S
     renderer.render(&[group])
 }
 
-/// The line of `place`, and the span within it; at least one column wide, and never beyond its end.
+/// Nobody wrote a longer line by hand, and laying it out takes seconds.
+const MAX_LINE: usize = 4096;
+
+/// The line of `place`, and the span within it, never beyond its end. `None` where `text` has no such
+/// place, or where the line is too long to be shown.
 fn underlined<'t>(place: &Place, text: &'t str) -> Option<(&'t str, std::ops::Range<usize>)> {
     let before = text.get(..place.start)?;
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = text.get(line_start..)?.split(['\n', '\r']).next()?;
+    let line = text.get(line_start..)?.split(['\n', '\r']).next().filter(|line| line.len() <= MAX_LINE)?;
     let start = (place.start - line_start).min(line.len());
     let end = place.end.checked_sub(line_start)?.clamp(start, line.len());
     line.is_char_boundary(end).then_some((line, start..end))

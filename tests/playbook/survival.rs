@@ -144,6 +144,15 @@ fn hostile_sizes_end_quickly() {
     }
 }
 
+/// A line that is too long to be shown is still named.
+#[test]
+fn an_endless_line_is_named_without_being_shown() {
+    let text = format!("{{ \"version\": 1, {} \"colour\": 1 }}", " ".repeat(5000));
+    let shown = render(&check(text.as_bytes()).findings, "playbook.yaml", &text, false);
+    assert!(shown.contains("unknown field `colour`\n--> playbook.yaml:1:5018\n"), "{shown}");
+    assert!(shown.len() < 2000);
+}
+
 /// Remedies, places and evidence of a long list are cut off rather than endless.
 #[test]
 fn endless_mistakes_are_counted() {
