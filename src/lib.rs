@@ -10,4 +10,5 @@ pub mod journal;
 pub mod operation;
 pub mod plan;
 pub mod playbook;
+pub mod report;
 pub mod traffic;

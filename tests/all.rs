@@ -1,1 +1,3 @@
+//! The one integration binary: one link instead of one for each file.
 
+mod playbook;
