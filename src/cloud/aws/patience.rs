@@ -30,19 +30,16 @@ const READ_ATTEMPTS: u32 = 3;
 const WRITE_ATTEMPTS: u32 = 4;
 
 pub(super) fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(ATTEMPT)
-        .operation_timeout(CALL)
-        .build()
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(CALL).build()
 }
 
 pub(super) fn reading() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(READ_ATTEMPTS)
 }
 
-pub(super) fn writing() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(WRITE_ATTEMPTS)
+/// How mutations are tried again, where `reading` is how reads are.
+pub(super) fn writing(reading: Option<&RetryConfig>) -> RetryConfig {
+    reading.cloned().unwrap_or_else(self::reading).with_max_attempts(WRITE_ATTEMPTS)
 }
 
 /// Forbids another attempt after one that may have taken effect. Runs last, so it has the last word.
