@@ -228,19 +228,25 @@ pub(super) fn carried_by_service(service: &ecs::Service) -> BTreeMap<String, Str
     in_words(fields)
 }
 
+/// A field, whether the service has it, and why a copy does not.
+type Drop = (&'static str, bool, &'static str);
+
 /// What a copy of this service drops, by API name, with the reason.
 pub(super) fn dropped_from_service(service: &ecs::Service) -> BTreeMap<String, String> {
+    dropped_for_ipv6(service)
+        .into_iter()
+        .chain(dropped_for_the_shift(service))
+        .filter(|(_, has, _)| *has)
+        .map(|(name, _, reason)| (name.to_string(), reason.to_string()))
+        .collect()
+}
+
+/// What IPv6-only tasks cannot have, or cannot share with blue.
+fn dropped_for_ipv6(service: &ecs::Service) -> Vec<Drop> {
     let deployment = primary(service);
     let connect = deployment.and_then(|deployment| deployment.service_connect_configuration());
     let network = service.network_configuration().and_then(|network| network.awsvpc_configuration());
-    let configuration = service.deployment_configuration();
-    let own_shift = "green is rolled out by ECS and shifted by migrate, not by both";
-    let other_strategy =
-        configuration.and_then(|it| it.strategy()).is_some_and(|it| *it != ecs::DeploymentStrategy::Rolling);
-    let other_controller =
-        service.deployment_controller().is_some_and(|it| *it.r#type() != ecs::DeploymentControllerType::Ecs);
-    let placed = !service.placement_constraints().is_empty() || !service.placement_strategy().is_empty();
-    let drops = [
+    vec![
         ("enableExecuteCommand", service.enable_execute_command(), "ECS Exec does not work with IPv6-only tasks"),
         (
             "serviceRegistries",
@@ -255,47 +261,66 @@ pub(super) fn dropped_from_service(service: &ecs::Service) -> BTreeMap<String, S
         (
             "vpcLatticeConfigurations",
             deployment.is_some_and(|deployment| !deployment.vpc_lattice_configurations().is_empty()),
-            "VPC Lattice target groups for IPv4 cannot hold IPv6-only tasks, and its traffic would not follow the stages",
+            "VPC Lattice target groups for IPv4 cannot hold IPv6-only tasks, and their traffic would not follow the stages",
         ),
         (
             "networkConfiguration.assignPublicIp",
             network.and_then(|network| network.assign_public_ip()) == Some(&ecs::AssignPublicIp::Enabled),
-            "public addresses of this kind are IPv4; IPv6 addresses are reachable by route and security group",
-        ),
-        (
-            "loadBalancers.advancedConfiguration",
-            service.load_balancers().iter().any(|entry| entry.advanced_configuration().is_some()),
-            own_shift,
+            "it is about IPv4; whether IPv6 addresses are reachable is decided by routes and security groups",
         ),
         (
             "loadBalancers.loadBalancerName",
             service.load_balancers().iter().any(|entry| entry.load_balancer_name().is_some()),
             "classic load balancers do not take tasks with their own addresses",
         ),
-        ("deploymentConfiguration.strategy", other_strategy, own_shift),
+    ]
+}
+
+/// What would let ECS decide about green or its traffic, and what ECS decides by itself.
+fn dropped_for_the_shift(service: &ecs::Service) -> Vec<Drop> {
+    let rollout = service.deployment_configuration();
+    let by_migrate = "ECS rolls green out, and migrate alone shifts its traffic";
+    let by_fargate = "Fargate places tasks itself";
+    let fargate = is_fargate(service);
+    vec![
         (
-            "deploymentConfiguration.alarms",
-            configuration.and_then(|it| it.alarms()).is_some_and(|it| it.enable()),
-            "the alarms watch blue; migrate's gate judges green",
+            "loadBalancers.advancedConfiguration",
+            service.load_balancers().iter().any(|entry| entry.advanced_configuration().is_some()),
+            by_migrate,
+        ),
+        (
+            "deploymentController",
+            service.deployment_controller().is_some_and(|it| *it.r#type() != ecs::DeploymentControllerType::Ecs),
+            by_migrate,
+        ),
+        (
+            "deploymentConfiguration.strategy",
+            rollout.and_then(|it| it.strategy()).is_some_and(|it| *it != ecs::DeploymentStrategy::Rolling),
+            by_migrate,
         ),
         (
             "deploymentConfiguration.lifecycleHooks",
-            configuration.is_some_and(|it| !it.lifecycle_hooks().is_empty()),
-            own_shift,
+            rollout.is_some_and(|it| !it.lifecycle_hooks().is_empty()),
+            by_migrate,
+        ),
+        (
+            "deploymentConfiguration.alarms",
+            rollout.and_then(|it| it.alarms()).is_some_and(|it| it.enable()),
+            "the alarms watch blue; green is judged by migrate",
         ),
         (
             "deploymentConfiguration.earlySuccessCriteria",
-            configuration.is_some_and(|it| it.early_success_criteria().is_some()),
-            "green counts as healthy only when every task is",
+            rollout.is_some_and(|it| it.early_success_criteria().is_some()),
+            "green counts as healthy only when all of it is",
         ),
-        ("deploymentController", other_controller, own_shift),
-        ("placementConstraints, placementStrategy", placed && is_fargate(service), "Fargate places tasks itself"),
-    ];
-    drops
-        .into_iter()
-        .filter(|(_, has, _)| *has)
-        .map(|(name, _, reason)| (name.to_string(), reason.to_string()))
-        .collect()
+        (
+            "role",
+            service.role_arn().is_some_and(|role| !role.contains(":role/aws-service-role/")),
+            "tasks with their own addresses are registered by the service-linked role of ECS",
+        ),
+        ("placementConstraints", fargate && !service.placement_constraints().is_empty(), by_fargate),
+        ("placementStrategy", fargate && !service.placement_strategy().is_empty(), by_fargate),
+    ]
 }
 
 /// What a copy of this task definition carries, by API name; containers field by field. Values of

@@ -11,8 +11,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::copies;
-use super::elb::existing;
-use super::errors::{during, refused};
+use super::errors::{during, existing, refused};
 use super::tags::bears_marks;
 use crate::cloud::{Cause, CloudError};
 use crate::inventory::{Container, Deployment, Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition};

@@ -11,7 +11,7 @@ use aws_sdk_elasticloadbalancingv2 as sdk;
 use aws_sdk_elasticloadbalancingv2::types as elb;
 use futures_util::future::{try_join, try_join_all};
 
-use super::errors::{during, refused};
+use super::errors::{during, existing, refused};
 use super::tags::{bears_marks, marks};
 use crate::cloud::{Cause, CloudError, NewTargetGroup};
 use crate::inventory::{LoadBalancer, TargetGroup, TargetHealth};
@@ -242,15 +242,6 @@ impl Elb {
         let deleted = self.writes.delete_target_group().target_group_arn(arn).send().await;
         existing(deleted.map_err(during("elasticloadbalancing:DeleteTargetGroup")))?;
         Ok(())
-    }
-}
-
-/// The answer, or `None` where what was asked about does not exist.
-pub(super) fn existing<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.cause == Cause::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

@@ -16,7 +16,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ecs::config::interceptors::InterceptorContext;
 use aws_sdk_ecs::config::retry::{ClassifyRetry, RetryAction};
 
-use super::errors::never_sent;
+use super::errors::{leaves_open, never_sent};
 
 /// Time for one TCP and TLS handshake.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -54,7 +54,7 @@ impl ClassifyRetry for OnlyAfterNothing {
         let may_have_happened = match error.as_connector_error() {
             Some(connector) => !never_sent(connector),
             None if error.is_operation_error() => {
-                attempt.response().is_none_or(|response| response.status().as_u16() >= 500)
+                attempt.response().is_none_or(|response| leaves_open(response.status().as_u16()))
             }
             None => error.is_timeout_error() || error.is_response_error(),
         };

@@ -9,9 +9,9 @@ use aws_sdk_elasticloadbalancingv2::types as elb;
 use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::actions;
-use super::elb::{Elb, existing};
-use super::errors::{during, refused};
-use crate::cloud::{CloudError, NewRule, RouteWrite};
+use super::elb::Elb;
+use super::errors::{during, existing, refused};
+use crate::cloud::{Cause, CloudError, NewRule, RouteWrite};
 use crate::inventory::{Route, RouteAt};
 
 const DESCRIBE_LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
@@ -171,7 +171,7 @@ fn created_rule(answer: &[elb::Rule]) -> Result<String, CloudError> {
     let rule = answer.first().and_then(elb::Rule::rule_arn).map(str::to_string);
     rule.ok_or_else(|| CloudError {
         operation: CREATE_RULE.to_string(),
-        cause: crate::cloud::Cause::Unknown,
+        cause: Cause::Unknown,
         message: "the answer names no rule".to_string(),
     })
 }
