@@ -8,6 +8,8 @@ mod ecs;
 mod elb;
 mod estate;
 mod faults;
+#[cfg(test)]
+mod fixture;
 mod scaling;
 mod scenario;
 mod store;

@@ -595,3 +595,220 @@ fn task_seen(task: &SimTask, at: DateTime<Utc>) -> Task {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::super::{Sim, Tamper};
+    use super::*;
+    use crate::cloud::{Cloud, Watch};
+
+    fn green_sight(sim: &Sim, green: &str) -> (Option<Service>, Vec<TargetHealth>) {
+        let services = vec![("prod".to_owned(), "web-ipv6".to_owned())];
+        let watch = Watch { services, target_groups: vec![green.to_owned()], ..Watch::default() };
+        let mut sight = sim.observe(&watch).unwrap();
+        (sight.services.remove(0), sight.health.remove(green).unwrap())
+    }
+
+    fn states(health: &[TargetHealth]) -> Vec<&str> {
+        health.iter().map(|t| t.state.as_str()).collect()
+    }
+
+    #[test]
+    fn a_service_needs_a_group_with_a_load_balancer() {
+        let sim = sim(Scenario::Healthy);
+        let green = create_group(&sim).unwrap();
+        let wanted = new_service(&sim, &green, &register(&sim).unwrap());
+        let error = sim.create_service(&wanted).unwrap_err();
+        let text = format!(
+            "InvalidParameterException: The target group with targetGroupArn {green} does not have an associated \
+             load balancer."
+        );
+        assert_eq!((error.cause, error.message), (Cause::Refused, text));
+        probe(&sim, &green).unwrap();
+        sim.create_service(&wanted).unwrap();
+    }
+
+    #[test]
+    fn a_name_in_use_is_refused_unless_it_is_the_same_request() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        let wanted = sim.universe().services["prod/web-ipv6"].wanted.clone().unwrap();
+        let arn = sim.create_service(&wanted).unwrap();
+        assert_eq!(arn, "arn:aws:ecs:eu-central-1:123456789012:service/prod/web-ipv6");
+        let other = NewService { desired_count: 9, ..wanted.clone() };
+        assert_eq!(sim.create_service(&other).unwrap_err().message, NOT_IDEMPOTENT);
+        pass(&sim, 60);
+        sim.delete_service("prod", "web-ipv6").unwrap();
+        assert!(sim.create_service(&wanted).unwrap_err().message.contains("still Draining"));
+        assert_eq!(green_sight(&sim, &green).0.unwrap().status, "DRAINING");
+        let error = sim.set_desired_count("prod", "web-ipv6", 1).unwrap_err();
+        assert!(error.message.starts_with("ServiceNotActiveException"), "{error}");
+        pass(&sim, 300);
+        assert_eq!(sim.service("prod", "web-ipv6").unwrap(), None);
+        sim.delete_service("prod", "web-ipv6").unwrap();
+        sim.create_service(&wanted).unwrap();
+    }
+
+    #[test]
+    fn refusals_of_a_new_service() {
+        let sim = sim(Scenario::Healthy);
+        let green = create_group(&sim).unwrap();
+        probe(&sim, &green).unwrap();
+        let good = new_service(&sim, &green, &register(&sim).unwrap());
+        let bad = [
+            (NewService { cluster: "nowhere".into(), ..good.clone() }, "ClusterNotFoundException"),
+            (NewService { from: "nobody".into(), ..good.clone() }, "ServiceNotFoundException"),
+            (NewService { task_definition: "arn:none".into(), ..good.clone() }, "ClientException"),
+            (NewService { subnets: vec!["subnet-none".into()], ..good.clone() }, "subnet-none"),
+            (NewService { client_token: "a b".into(), ..good.clone() }, "Client token"),
+            (
+                NewService { target_groups: BTreeMap::from([(blue_group(&sim), "arn:none".into())]), ..good.clone() },
+                "was not found",
+            ),
+        ];
+        for (wanted, text) in bad {
+            let error = sim.create_service(&wanted).unwrap_err();
+            assert!(error.message.contains(text), "{error}");
+        }
+        sim.deregister_task_definition(&good.task_definition).unwrap();
+        assert!(sim.create_service(&good).unwrap_err().message.contains("inactive"));
+        assert_eq!(sim.set_desired_count("prod", "nobody", 1).unwrap_err().cause, Cause::NotFound);
+    }
+
+    #[test]
+    fn a_clone_carries_blue_and_takes_the_edits() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        let service = sim.service("prod", "web-ipv6").unwrap().unwrap();
+        let blue = sim.service("prod", "web").unwrap().unwrap();
+        assert_eq!(service.load_balancers[0].target_group, Some(green));
+        assert_eq!(service.security_groups, blue.security_groups);
+        assert_eq!(service.tags.len(), blue.tags.len() + 1);
+        let definition = sim.task_definition(&service.task_definition).unwrap();
+        assert_eq!(definition.containers[0].environment["AWS_USE_DUALSTACK_ENDPOINT"], "true");
+        assert_eq!(definition.containers[0].environment["LOG_LEVEL"], "info");
+        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(definition.arn)));
+        assert_eq!(sim.task_definition_tagged("web", &ours()), Ok(None));
+    }
+
+    #[test]
+    fn tasks_take_their_time() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        let (service, health) = green_sight(&sim, &green);
+        let service = service.unwrap();
+        assert_eq!((service.pending_count, service.running_count, health.len()), (4, 0, 0));
+        assert_eq!(service.deployments[0].rollout.as_deref(), Some("IN_PROGRESS"));
+        pass(&sim, 21);
+        let (service, health) = green_sight(&sim, &green);
+        assert_eq!(service.unwrap().running_count, 4);
+        assert_eq!(states(&health), ["initial"; 4]);
+        pass(&sim, 30);
+        let (service, health) = green_sight(&sim, &green);
+        assert_eq!(states(&health), ["healthy"; 4]);
+        let service = service.unwrap();
+        assert_eq!(service.deployments[0].rollout.as_deref(), Some("COMPLETED"));
+        assert!(service.events[0].message.ends_with("has reached a steady state."));
+        let tasks = sim.tasks("prod", "web-ipv6").unwrap();
+        assert!(tasks.iter().all(|t| t.status == "RUNNING" && t.ipv6.is_some()));
+        assert!(health.iter().all(|t| tasks.iter().any(|task| task.ipv6.as_ref() == Some(&t.target))));
+    }
+
+    #[test]
+    fn an_unreachable_green_never_becomes_healthy_and_says_why() {
+        let sim = sim(Scenario::GreenUnreachable);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 60);
+        let (_, health) = green_sight(&sim, &green);
+        assert_eq!(health[0].reason.as_deref(), Some("Target.Timeout"));
+        pass(&sim, 80);
+        let tasks = sim.tasks("prod", "web-ipv6").unwrap();
+        assert!(tasks.len() > 4, "stopped tasks are replaced");
+        let stopped = tasks.iter().find(|t| t.status != "RUNNING").unwrap();
+        assert!(stopped.stopped_reason.as_ref().unwrap().starts_with("Task failed ELB health checks"));
+        pass(&sim, 600);
+        let (service, health) = green_sight(&sim, &green);
+        let service = service.unwrap();
+        assert_eq!(service.deployments[0].rollout.as_deref(), Some("FAILED"));
+        assert!(service.events.iter().any(|e| e.message.contains("failed ELB health checks")));
+        assert!(!states(&health).contains(&"healthy"));
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn an_ipv4_group_gets_no_ipv6_targets() {
+        let sim = sim(Scenario::Healthy);
+        let green = create_group(&sim).unwrap();
+        probe(&sim, &green).unwrap();
+        sim.with(|u| u.target_groups.get_mut(&green).unwrap().group.ip_address_type = "ipv4".into()).unwrap();
+        sim.create_service(&new_service(&sim, &green, &register(&sim).unwrap())).unwrap();
+        pass(&sim, 300);
+        let (service, health) = green_sight(&sim, &green);
+        assert_eq!(health, []);
+        assert_eq!(service.unwrap().deployments[0].rollout.as_deref(), Some("IN_PROGRESS"));
+    }
+
+    #[test]
+    fn a_group_that_nothing_refers_to_is_unused() {
+        let sim = sim(Scenario::Healthy);
+        let (green, rule) = stand_up(&sim);
+        pass(&sim, 60);
+        sim.delete_rule(&rule).unwrap();
+        assert_eq!(green_sight(&sim, &green).1[0].reason.as_deref(), Some("Target.NotInUse"));
+    }
+
+    #[test]
+    fn stopped_tasks_drain_first() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 60);
+        sim.set_desired_count("prod", "web-ipv6", 1).unwrap();
+        let (service, health) = green_sight(&sim, &green);
+        assert_eq!(service.unwrap().running_count, 1);
+        assert_eq!(states(&health), ["draining", "draining", "draining", "healthy"]);
+        pass(&sim, 300);
+        assert_eq!(green_sight(&sim, &green).1.len(), 1);
+    }
+
+    #[test]
+    fn blue_may_shrink_only_when_nothing_goes_to_it() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 60);
+        shift_all(&sim, &green, 100);
+        sim.set_desired_count("prod", "web", 0).unwrap();
+        assert_eq!(sim.universe().violations, []);
+        let sim = super::super::fixture::sim(Scenario::Healthy);
+        sim.set_desired_count("prod", "web", 3).unwrap();
+        assert_eq!(sim.universe().violations[0].kind, ViolationKind::BlueShrunk);
+        sim.delete_service("prod", "web").unwrap();
+        assert!(sim.universe().violations.iter().any(|v| v.kind == ViolationKind::ForeignDeleted));
+    }
+
+    #[test]
+    fn what_the_world_does_is_no_violation() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 60);
+        shift_all(&sim, &green, 10);
+        let lost = Tamper::LoseHealth { cluster: "prod".into(), service: "web-ipv6".into() };
+        assert!(sim.with(|u| u.tamper(&lost)).unwrap());
+        assert_eq!(states(&green_sight(&sim, &green).1), ["unhealthy"; 4]);
+        pass(&sim, 60);
+        shift_all(&sim, &green, 10);
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn registering_twice_makes_two_revisions() {
+        let sim = sim(Scenario::Healthy);
+        let first = register(&sim).unwrap();
+        let second = register(&sim).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(second.clone())));
+        sim.deregister_task_definition(&second).unwrap();
+        sim.deregister_task_definition(&second).unwrap();
+        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(first)));
+    }
+}

@@ -213,8 +213,8 @@ impl Universe {
         let Some(first) = groups.first() else { return };
         let name = legal_group_name(&playbook.service.name);
         let balancer = self.add_load_balancer(&name);
-        let listener = self.elb_arn(&balancer.replacen(":loadbalancer/", ":listener/", 1)).replace("::", ":");
-        let listener = listener_arn(&balancer, &listener);
+        let id = self.fresh_id();
+        let listener = format!("{}/{id}", balancer.replacen(":loadbalancer/", ":listener/", 1));
         let legacy = self.add_group(&format!("{:.25}-legacy", name), 9090, 2);
         let extra = groups.get(1..).unwrap_or_default();
         let for_extra = 0.05 * f64::from(u32::try_from(extra.len()).unwrap_or_default());
@@ -346,11 +346,6 @@ fn container_name(playbook: &Playbook) -> String {
 fn legal_group_name(service: &str) -> String {
     let legal: String = service.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect();
     legal.trim_matches('-').to_owned()
-}
-
-fn listener_arn(balancer: &str, unique: &str) -> String {
-    let id = unique.rsplit('/').next().unwrap_or_default();
-    format!("{}/{id}", balancer.replacen(":loadbalancer/", ":listener/", 1))
 }
 
 fn alarm(name: &str) -> Alarm {
