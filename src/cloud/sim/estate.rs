@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, DurationRound, Utc};
 use serde_json::json;
 
-use super::ecs::{Rollout, SimService, SimTask};
+use super::ecs::{Rollout, SimService};
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
+use super::tasks::SimTask;
 use super::traffic::Traffic;
 use super::universe::{Blue, Knobs, Lagging, SimTaskDefinition, Universe, number_of, short};
 use crate::cloud::Identity;
