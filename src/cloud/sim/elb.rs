@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::faults::{not_found, refused};
+use super::traffic::split;
 use super::universe::{Lagging, Universe, ViolationKind, inherited_tags, is_ours};
 use crate::cloud::{CloudError, NewRule, NewTargetGroup, RouteWrite};
 use crate::inventory::{
@@ -307,9 +308,18 @@ impl Universe {
             let groups = forwards(r).map(|(arn, _)| arn.to_owned());
             groups.filter(|arn| !u.blue.target_groups.contains(arn) && !u.is_our_group(arn)).collect()
         };
-        if opaque(before) != opaque(after) || other_groups(self, before) != other_groups(self, after) {
+        let moved = (self.foreign_share(before) - self.foreign_share(after)).abs() > 0.01;
+        if moved || opaque(before) != opaque(after) || other_groups(self, before) != other_groups(self, after) {
             self.violate(ViolationKind::ForeignChanged, format!("route {}", after.at.arn()));
         }
+    }
+
+    /// Share of a route's requests that goes neither to blue nor to what is ours.
+    fn foreign_share(&self, route: &Route) -> f64 {
+        let shares = split([(route, 1.0)]);
+        let foreign =
+            shares.iter().filter(|(arn, _)| !self.blue.target_groups.contains(arn) && !self.is_our_group(arn));
+        foreign.map(|(_, share)| share).sum()
     }
 
     pub(super) fn is_our_group(&self, arn: &str) -> bool {
@@ -690,6 +700,18 @@ mod tests {
             sim.set_actions(&[RouteWrite { at: route.at, actions }]).remove(0).unwrap();
             assert_eq!(kinds(&sim), [ViolationKind::ForeignChanged]);
         }
+    }
+
+    #[test]
+    fn the_share_of_others_must_survive() {
+        let sim = healthy();
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 120);
+        let mut writes = shift(&sim, &green, 50);
+        let third = writes.iter_mut().find(|w| tuples(&w.actions[0]).len() == 3).unwrap();
+        third.actions[0].forward_config.as_mut().unwrap().target_groups[1].weight = Some(90);
+        sim.set_actions(&writes).into_iter().for_each(|o| o.unwrap());
+        assert_eq!(kinds(&sim), [ViolationKind::ForeignChanged]);
     }
 
     #[test]

@@ -136,6 +136,32 @@ mod tests {
     }
 
     #[test]
+    fn a_killed_writer_leaves_the_last_whole_universe() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("universe.json");
+        let sim = Sim::create(&path, universe(Scenario::Healthy)).unwrap();
+        std::fs::write(folder.path().join("universe.json.new"), "{\"format\": 1, \"seed").unwrap();
+        assert_eq!(Sim::open(&path).unwrap().universe(), sim.universe());
+        sim.identity().unwrap();
+        assert_eq!(Sim::open(&path).unwrap().universe(), sim.universe());
+    }
+
+    #[test]
+    fn a_file_costs_little() {
+        let folder = tempfile::tempdir().unwrap();
+        let sim = Sim::create(&folder.path().join("universe.json"), universe(Scenario::Healthy)).unwrap();
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 120);
+        shift_all(&sim, &green, 50);
+        let begun = std::time::Instant::now();
+        for _ in 0..100 {
+            minutes(&sim, &green, 15).unwrap();
+        }
+        let took = begun.elapsed();
+        assert!(took.as_millis() < 4000, "{took:?} for 100 calls");
+    }
+
+    #[test]
     fn processes_do_not_lose_each_others_changes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("universe.json");

@@ -417,6 +417,8 @@ mod tests {
         let lost = Tamper::LoseHealth { cluster: "prod".into(), service: "web-ipv6".into() };
         assert!(sim.with(|u| u.tamper(&lost)).unwrap());
         assert_eq!(states(&green_sight(&sim, &green).1), ["unhealthy"; 4]);
+        let saved = serde_json::to_string(&sim.universe()).unwrap();
+        assert_eq!(serde_json::from_str::<super::super::Universe>(&saved).unwrap(), sim.universe());
         pass(&sim, 60);
         shift_all(&sim, &green, 10);
         assert_eq!(sim.universe().violations, []);
