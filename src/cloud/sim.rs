@@ -240,7 +240,7 @@ impl Cloud for Sim {
     /// Alarms and metrics are calls of their own: they may fail alone.
     fn observe(&self, watch: &Watch) -> Result<Sight, CloudError> {
         self.verb("observe", |universe, memo| {
-            let mut sight = universe.read("observe", |u| Ok(u.sight(watch)))?;
+            let mut sight = universe.read("observe", |u| u.sight(watch))?;
             if !watch.alarms.is_empty() {
                 sight.alarms = Some(universe.read("cloudwatch:DescribeAlarms", |u| Ok(u.alarms_named(&watch.alarms))));
             }
@@ -319,18 +319,20 @@ impl Cloud for Sim {
 
 impl Universe {
     /// What one sweep sees, alarms and metrics excepted.
-    fn sight(&self, watch: &Watch) -> Sight {
+    fn sight(&self, watch: &Watch) -> Result<Sight, CloudError> {
+        if watch.listeners.iter().any(|listener| !self.is_listener(listener)) {
+            let text = "ListenerNotFound: One or more listeners not found";
+            return Err(faults::not_found("elasticloadbalancing:DescribeListeners", text));
+        }
         let health = watch.target_groups.iter().filter_map(|arn| Some((arn.clone(), self.health_seen(arn)?)));
-        Sight {
-            // The port leaves open which ARN names what is watched; both lead to the same routes.
-            routes: self
-                .routes_where(|r| watch.listeners.contains(&r.listener) || watch.listeners.contains(&r.load_balancer)),
+        Ok(Sight {
+            routes: self.routes_where(|route| watch.listeners.contains(&route.listener)),
             health: health.collect(),
             services: watch.services.iter().map(|(cluster, name)| self.service(cluster, name)).collect(),
             scaling: watch.scaling.as_ref().and_then(|(cluster, name)| self.scaling_of(cluster, name)),
             alarms: None,
             metrics: None,
-        }
+        })
     }
 
     /// A name that does not exist is left out, as CloudWatch does.

@@ -1,8 +1,8 @@
 //! The container side: services and task definitions, and what ECS refuses.
 //!
 //! Invariant: what is set is stored; what follows from it (counts, deployments, tasks) is drawn
-//! from the tasks when it is read. Creating a service has a client token, registering a task
-//! definition has none, as at AWS.
+//! from the tasks when it is read. The creating verbs take what bears the run's marks for their
+//! outcome, as the adapter does, because ECS itself would make another or refuse.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 
 use super::faults::{failed, not_found, refused};
 use super::tasks::{SimTask, task_seen};
-use super::universe::{
-    Lagging, SimTaskDefinition, Universe, ViolationKind, inherited_tags, is_ours, service_key, short,
-};
+use super::universe::{Lagging, SimTaskDefinition, Universe, ViolationKind, bears_marks, is_ours, service_key, short};
 use crate::cloud::{Cause, CloudError, NewService, NewTaskDefinition};
 use crate::inventory::{Deployment, Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition};
 
@@ -136,11 +134,20 @@ impl Universe {
         Some(newest.definition.arn.clone())
     }
 
-    /// There is no client token: every call makes a revision.
+    /// What bears the marks of the wish is its outcome: the API itself knows no repetition.
     pub(super) fn register_task_definition(&mut self, wanted: &NewTaskDefinition) -> Result<String, CloudError> {
+        let made = self.task_definitions.values().filter(|d| d.active && d.definition.family == wanted.family);
+        let made = made.filter(|d| bears_marks(&d.definition.tags, &wanted.tags)).max_by_key(|d| d.revision);
+        if let Some(made) = made {
+            return Ok(made.definition.arn.clone());
+        }
         let mut definition = self.task_definition(REGISTER, &wanted.from)?.definition.clone();
         if wanted.family.is_empty() || wanted.family.len() > 255 {
             return Err(failed(REGISTER, Cause::Refused, "ClientException: Invalid family."));
+        }
+        let named = |name: &String| definition.containers.iter().any(|c| c.name == *name);
+        if let Some(unknown) = wanted.images.keys().find(|name| !named(name)) {
+            return Err(refused(REGISTER, format!("ClientException: there is no container {unknown}.")));
         }
         for container in &mut definition.containers {
             if let Some(image) = wanted.images.get(&container.name) {
@@ -153,7 +160,8 @@ impl Universe {
         let arn = self.ecs_arn(&format!("task-definition/{}:{revision}", wanted.family));
         definition.arn.clone_from(&arn);
         definition.family.clone_from(&wanted.family);
-        definition.tags = inherited_tags(&definition.tags, &wanted.tags);
+        definition.tags.extend(wanted.tags.clone());
+        definition.tags.retain(|key, _| !key.starts_with("aws:"));
         self.task_definitions.insert(arn.clone(), SimTaskDefinition { definition, revision, active: true });
         Ok(arn)
     }
@@ -176,7 +184,8 @@ impl Universe {
             return Err(not_found(CREATE, "ClusterNotFoundException: Cluster not found."));
         };
         match self.services.get(&key).map(|s| (s.service.actual.status.as_str(), s)) {
-            Some(("ACTIVE", existing)) if existing.wanted.as_ref() == Some(wanted) => {
+            // Like the adapter: this run's service is the outcome, whoever called.
+            Some(("ACTIVE", existing)) if bears_marks(&existing.service.actual.tags, &wanted.tags) => {
                 return Ok(existing.service.actual.arn.clone());
             }
             Some(("ACTIVE", _)) => return Err(refused(CREATE, NOT_IDEMPOTENT)),
@@ -203,7 +212,7 @@ impl Universe {
                 chosen => chosen.to_vec(),
             },
             load_balancers,
-            tags: inherited_tags(&from.tags, &wanted.tags),
+            tags: wanted.tags.clone(),
             execute_command: false,
             ..from
         };
@@ -324,13 +333,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_use_is_refused_unless_it_is_the_same_request() {
+    fn a_name_in_use_is_refused_unless_it_is_this_runs() {
         let sim = sim(Scenario::Healthy);
         stand_up(&sim);
         let wanted = sim.universe().services["prod/web-ipv6"].wanted.clone().unwrap();
         let arn = sim.create_service(&wanted).unwrap();
         assert_eq!(arn, "arn:aws:ecs:eu-central-1:123456789012:service/prod/web-ipv6");
-        let other = NewService { desired_count: 9, ..wanted.clone() };
+        let foreign = BTreeMap::from([("migrate:run".to_owned(), "another".to_owned())]);
+        let other = NewService { tags: foreign, ..wanted.clone() };
         assert_eq!(sim.create_service(&other).unwrap_err().message, NOT_IDEMPOTENT);
         pass(&sim, 60);
         sim.delete_service("prod", "web-ipv6").unwrap();
@@ -378,7 +388,7 @@ mod tests {
         let blue = sim.service("prod", "web").unwrap().unwrap();
         assert_eq!(service.load_balancers[0].target_group, Some(green));
         assert_eq!(service.security_groups, blue.security_groups);
-        assert_eq!(service.tags.len(), blue.tags.len() + 1);
+        assert_eq!(service.tags, ours());
         let definition = sim.task_definition(&service.task_definition).unwrap();
         assert_eq!(definition.containers[0].environment["AWS_USE_DUALSTACK_ENDPOINT"], "true");
         assert_eq!(definition.containers[0].environment["LOG_LEVEL"], "info");
@@ -402,14 +412,23 @@ mod tests {
     }
 
     #[test]
-    fn registering_twice_makes_two_revisions() {
+    fn a_definition_of_this_run_is_registered_once() {
         let sim = sim(Scenario::Healthy);
         let first = register(&sim).unwrap();
+        assert_eq!(register(&sim), Ok(first.clone()));
+        sim.deregister_task_definition(&first).unwrap();
+        sim.deregister_task_definition(&first).unwrap();
         let second = register(&sim).unwrap();
-        assert_ne!(first, second);
-        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(second.clone())));
-        sim.deregister_task_definition(&second).unwrap();
-        sim.deregister_task_definition(&second).unwrap();
-        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(first)));
+        assert_ne!(second, first);
+        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(second)));
+        assert_eq!(sim.universe().violations, []);
+        let unknown = NewTaskDefinition {
+            from: first,
+            family: "other".to_owned(),
+            images: BTreeMap::from([("nobody".to_owned(), "x".to_owned())]),
+            environment: BTreeMap::new(),
+            tags: BTreeMap::new(),
+        };
+        assert_eq!(sim.register_task_definition(&unknown).unwrap_err().cause, Cause::Refused);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::faults::{not_found, refused};
 use super::traffic::split;
-use super::universe::{Lagging, Universe, ViolationKind, inherited_tags, is_ours};
+use super::universe::{Lagging, Universe, ViolationKind, bears_marks, is_ours};
 use crate::cloud::{CloudError, NewRule, NewTargetGroup, RouteWrite};
 use crate::inventory::{
     Action, ForwardConfig, GroupStickiness, LoadBalancer, Route, RouteAt, TargetGroup, TargetHealth, WeightedGroup,
@@ -123,22 +123,22 @@ impl Universe {
     pub(super) fn create_target_group(&mut self, wanted: &NewTargetGroup) -> Result<String, CloudError> {
         let from = self.group(CREATE_GROUP, &wanted.from)?.group.clone();
         check_group_name(&wanted.name)?;
-        let tags = inherited_tags(&from.tags, &wanted.tags);
         let mut group = TargetGroup {
             arn: String::new(),
             name: wanted.name.clone(),
             ip_address_type: "ipv6".to_owned(),
             load_balancers: Vec::new(),
             attributes: default_attributes(),
-            tags,
+            tags: wanted.tags.clone(),
             ..from
         };
         if let Some(existing) = self.target_groups.values().find(|g| g.group.name == wanted.name) {
             let there = &existing.group;
-            // Attributes are set by a call of their own and do not take part.
+            // Attributes are set by a call of their own, and tags of others are theirs to set.
             group.arn.clone_from(&there.arn);
             group.attributes.clone_from(&there.attributes);
-            return if *there == group {
+            group.tags.clone_from(&there.tags);
+            return if *there == group && bears_marks(&there.tags, &wanted.tags) {
                 Ok(there.arn.clone())
             } else {
                 Err(refused(
@@ -188,6 +188,10 @@ impl Universe {
         let free = (1..=LAST_PRIORITY).rev().find(|p| !taken.contains(p));
         let priority = free.ok_or_else(|| refused(CREATE_RULE, "TooManyRules: no priority is free"))?;
         self.create_rule(&wanted.listener, priority, vec![condition], &wanted.actions, wanted.tags.clone())
+    }
+
+    pub(super) fn is_listener(&self, arn: &str) -> bool {
+        self.routes.get(arn).is_some_and(|r| r.route.actual.priority.is_none())
     }
 
     fn rules_of(&self, listener: &str) -> impl Iterator<Item = &Route> {

@@ -33,6 +33,8 @@ const PER_MINUTE: f64 = 6000.0;
 /// Blue's tasks can answer a third more than they get, and auto scaling aims at a little more too.
 const TASK_CAPACITY: f64 = 2000.0;
 const TASK_AIM: f64 = 1700.0;
+/// CloudWatch keeps minutes for so long.
+const HISTORY: Duration = Duration::days(15);
 const VPC: &str = "vpc-0a1b2c3d";
 
 fn map<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
@@ -52,6 +54,9 @@ impl Universe {
             universe.alarms.insert(name.clone(), alarm(name));
         }
         universe.settle();
+        for epoch in &mut universe.traffic.epochs {
+            epoch.from = now - HISTORY;
+        }
         universe
     }
 
@@ -204,7 +209,7 @@ impl Universe {
         SimTask {
             arn: self.ecs_arn(&format!("task/{cluster}/{id}{id}")),
             number: self.next_id,
-            created: self.now - Duration::days(3),
+            created: self.now - HISTORY,
             doomed: None,
             stop: None,
         }

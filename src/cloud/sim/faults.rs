@@ -193,8 +193,13 @@ mod tests {
 
     #[test]
     fn a_repeated_call_acts_twice() {
-        let operation = "ecs:RegisterTaskDefinition".to_owned();
+        let operation = "ecs:DeregisterTaskDefinition".to_owned();
         let sim = with_fault(FaultAt::Nth { operation, n: 1 }, FaultKind::Repeat);
+        let arn = register(&sim).unwrap();
+        sim.deregister_task_definition(&arn).unwrap();
+        let operation = "ecs:RegisterTaskDefinition".to_owned();
+        let twice = Fault { call: FaultAt::Nth { operation, n: 2 }, kind: FaultKind::Repeat };
+        sim.with(|u| u.faults.push(twice)).unwrap();
         assert!(register(&sim).unwrap().ends_with("web-ipv6:2"));
     }
 

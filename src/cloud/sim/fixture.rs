@@ -109,11 +109,7 @@ pub fn new_service(sim: &Sim, green: &str, task_definition: &str) -> NewService 
 pub fn try_stand_up(sim: &Sim) -> Result<(String, String), CloudError> {
     let green = create_group(sim)?;
     let rule = probe(sim, &green)?;
-    // Registering is not idempotent, so what an earlier attempt registered is adopted.
-    let definition = match sim.task_definition_tagged("web-ipv6", &ours())? {
-        Some(definition) => definition,
-        None => register(sim)?,
-    };
+    let definition = register(sim)?;
     sim.create_service(&new_service(sim, &green, &definition))?;
     let held = Suspension { dynamic_in: true, ..Suspension::default() };
     sim.suspend_scaling("service/prod/web", held)?;

@@ -367,6 +367,7 @@ mod tests {
     use super::super::{Sim, Tamper};
     use super::*;
     use crate::clock::Clock;
+    use crate::cloud::{Cloud, Watch};
     use crate::inventory::RouteAt;
 
     /// A run in which green gets so much of the traffic for 30 minutes.
@@ -488,6 +489,27 @@ mod tests {
         pass(&sim, 300);
         let last = minutes(&sim, &green, 1).unwrap()[0].green;
         assert_eq!(last.bad, last.requests);
+    }
+
+    #[test]
+    fn requests_that_nobody_answers_are_not_counted() {
+        let sim = sim(Scenario::Healthy);
+        let green = create_group(&sim).unwrap();
+        shift_all(&sim, &green, 50);
+        pass(&sim, 600);
+        let last = minutes(&sim, &green, 1).unwrap().remove(0);
+        assert_eq!(last.green, Counts::default());
+        assert!(last.blue.requests < Some(4000.0));
+        assert!(sim.universe().violations.iter().any(|v| v.kind == ViolationKind::TrafficUnserved));
+    }
+
+    #[test]
+    fn only_listeners_that_exist_are_watched() {
+        let sim = sim(Scenario::Healthy);
+        let watch = |listener| Watch { listeners: vec![listener], ..Watch::default() };
+        let sight = sim.observe(&watch(default_route(&sim).listener)).unwrap();
+        assert_eq!(sight.routes, routes(&sim));
+        assert_eq!(sim.observe(&watch(balancer(&sim))).unwrap_err().cause, Cause::NotFound);
     }
 
     #[test]

@@ -261,15 +261,11 @@ pub(super) fn is_ours(tags: &BTreeMap<String, String>) -> bool {
     tags.keys().any(|key| key.starts_with(OUR_TAG))
 }
 
-/// Tags of a copy: those of the original that can be set, and the wanted ones over them.
-pub(super) fn inherited_tags(
-    from: &BTreeMap<String, String>,
-    wanted: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let mut tags = from.clone();
-    tags.retain(|key, _| !key.starts_with("aws:"));
-    tags.extend(wanted.clone());
-    tags
+/// Whether something with these tags was made for this wish: it bears every mark of the wish, and
+/// the wish has one.
+pub(super) fn bears_marks(tags: &BTreeMap<String, String>, wish: &BTreeMap<String, String>) -> bool {
+    let mut marks = wish.iter().filter(|(key, _)| key.starts_with(OUR_TAG));
+    is_ours(wish) && marks.all(|(key, value)| tags.get(key) == Some(value))
 }
 
 /// The name at the end of an ARN, or the name itself.
@@ -372,6 +368,8 @@ mod tests {
         let epoch = &world.traffic.epochs[0];
         assert!((epoch.flows["web"].share - 0.99).abs() < 1e-9);
         assert_eq!(epoch.flows["web"].healthy, 4);
+        let before = minutes(&Sim::in_memory(world.clone()), "arn:none", 60).unwrap();
+        assert!(before.iter().all(|m| m.blue.requests > Some(5000.0)), "blue has a past");
         assert_eq!(world.violations, []);
     }
 
