@@ -4,6 +4,7 @@
 //! they call [`Run::drive`]. Crash recovery is the loop started again: every operation looks before
 //! it acts, so an intent without an outcome is simply performed once more.
 
+pub mod ask;
 pub mod decide;
 mod sight;
 

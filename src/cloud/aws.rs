@@ -36,7 +36,9 @@ use super::{
     Cause, Cloud, CloudError, Identity, MetricWindow, Minute, NewRule, NewService, NewTargetGroup, NewTaskDefinition,
     RouteWrite, Sight, Watch,
 };
-use crate::inventory::{Alarm, LoadBalancer, Route, ScalableTarget, Service, Suspension, TargetGroup, Task, TaskDefinition};
+use crate::inventory::{
+    Alarm, LoadBalancer, Route, ScalableTarget, Service, Suspension, TargetGroup, Task, TaskDefinition,
+};
 
 /// An AWS account and region.
 #[derive(Debug)]
@@ -74,7 +76,9 @@ impl Aws {
 
     fn on(runtime: Runtime, config: SdkConfig) -> Result<Aws, CloudError> {
         let region = config.region().map(|region| region.as_ref().to_string()).ok_or_else(|| {
-            cannot_start("no AWS region is set; give `region:` in the playbook, AWS_REGION, or one in the profile".to_string())
+            cannot_start(
+                "no AWS region is set; give `region:` in the playbook, AWS_REGION, or one in the profile".to_string(),
+            )
         })?;
         /// The clients of one service: for reads, and for writes with their stricter retries.
         macro_rules! reads_and_writes {

@@ -123,6 +123,10 @@ fn trouble(attempt: &Attempt, limit: u32, now: DateTime<Utc>) -> Trouble {
 }
 
 fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
+    // Before the goal is asked: the goal of the last stage is reached by its verdict.
+    if progress.stages() > 0 && progress.passed >= progress.stages() {
+        return Step::Record(Event::Shifted);
+    }
     let Some(goal) = progress.goal.filter(|_| !progress.goal_reached()) else {
         return Step::Return(Stop::Reached);
     };
@@ -131,9 +135,6 @@ fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
             Some(bake) => baking(progress, goal, bake, now),
             None => Step::Record(begin_bake(progress, now)),
         };
-    }
-    if progress.passed >= progress.stages() {
-        return Step::Record(Event::Shifted);
     }
     before_shift(progress, goal, now)
 }

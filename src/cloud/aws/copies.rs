@@ -38,7 +38,8 @@ pub(super) fn definition_like(
     let mut containers = from.container_definitions().to_vec();
     for (name, image) in &wanted.images {
         let container = containers.iter_mut().find(|container| container.name() == Some(name));
-        let container = container.ok_or_else(|| refused(REGISTER, format!("{} has no container {name}", wanted.from)))?;
+        let container =
+            container.ok_or_else(|| refused(REGISTER, format!("{} has no container {name}", wanted.from)))?;
         container.image = Some(image.clone());
     }
     for container in &mut containers {
@@ -234,7 +235,8 @@ pub(super) fn dropped_from_service(service: &ecs::Service) -> BTreeMap<String, S
     let network = service.network_configuration().and_then(|network| network.awsvpc_configuration());
     let configuration = service.deployment_configuration();
     let own_shift = "green is rolled out by ECS and shifted by migrate, not by both";
-    let other_strategy = configuration.and_then(|it| it.strategy()).is_some_and(|it| *it != ecs::DeploymentStrategy::Rolling);
+    let other_strategy =
+        configuration.and_then(|it| it.strategy()).is_some_and(|it| *it != ecs::DeploymentStrategy::Rolling);
     let other_controller =
         service.deployment_controller().is_some_and(|it| *it.r#type() != ecs::DeploymentControllerType::Ecs);
     let placed = !service.placement_constraints().is_empty() || !service.placement_strategy().is_empty();

@@ -80,11 +80,13 @@ impl Ecs {
 fn adopted(present: &ecs::Service, wanted: &NewService) -> Result<String, CloudError> {
     let status = present.status().unwrap_or("no status");
     if !is_marked(present, &wanted.tags) {
-        let message = format!("a service named {} exists already ({status}), without the tags of this run", wanted.name);
+        let message =
+            format!("a service named {} exists already ({status}), without the tags of this run", wanted.name);
         return Err(refused(CREATE_SERVICE, message));
     }
     if status != "ACTIVE" {
-        let message = format!("the service {} of this run is {status}; ECS frees its name when it is gone", wanted.name);
+        let message =
+            format!("the service {} of this run is {status}; ECS frees its name when it is gone", wanted.name);
         return Err(refused(CREATE_SERVICE, message));
     }
     present.service_arn().map(str::to_string).ok_or_else(|| unnamed(CREATE_SERVICE, "service"))

@@ -43,7 +43,10 @@ where
                 let meta = service.err();
                 let status = service.raw().status().as_u16();
                 let message = meta.message().unwrap_or("no message");
-                (cause_of_answer(meta.code(), message, status), answer(meta.code(), message, status, error.request_id()))
+                (
+                    cause_of_answer(meta.code(), message, status),
+                    answer(meta.code(), message, status, error.request_id()),
+                )
             }
             SdkError::ConstructionFailure(_) => (Cause::Refused, innermost(error)),
             SdkError::DispatchFailure(failure) => {
@@ -96,9 +99,16 @@ fn cause_of_answer(code: Option<&str>, message: &str, status: u16) -> Cause {
 /// Whether the service turned the call away for its number. It has then not looked at it.
 fn is_throttling(code: &str, message: &str, status: u16) -> bool {
     status == 429
-        || ["Throttl", "RequestLimitExceeded", "RequestThrottled", "TooManyRequests", "SlowDown", "BandwidthLimitExceeded"]
-            .iter()
-            .any(|name| code.starts_with(name))
+        || [
+            "Throttl",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "TooManyRequests",
+            "SlowDown",
+            "BandwidthLimitExceeded",
+        ]
+        .iter()
+        .any(|name| code.starts_with(name))
         || message.contains("Rate exceeded")
 }
 

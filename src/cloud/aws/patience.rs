@@ -30,11 +30,7 @@ const READ_ATTEMPTS: u32 = 3;
 const WRITE_ATTEMPTS: u32 = 4;
 
 pub(super) fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(ATTEMPT)
-        .operation_timeout(CALL)
-        .build()
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(CALL).build()
 }
 
 pub(super) fn reading() -> RetryConfig {
