@@ -115,6 +115,8 @@ pub struct Judgement {
 pub const SILENT_MINUTES: usize = 3;
 /// Green requests expected in the silent minutes, below which silence is only low traffic.
 pub const EXPECTED_REQUESTS: f64 = 20.0;
+/// Requests that blue must have answered for its error rate to be compared with.
+pub const COMPARABLE_REQUESTS: f64 = 50.0;
 /// Fewer failures than this never condemn green, whatever the rate.
 pub const FAILURES_MIN: f64 = 5.0;
 /// The sliding window beside the whole one.
@@ -275,7 +277,9 @@ fn error_window(criteria: &Criteria, tally: &Tally) -> Objection {
         tally.blue_requests,
     );
     let bound = criteria.error_ratio * (blue + RATE_FLOOR);
-    let (worse, above) = (green > bound, green > criteria.error_ceiling);
+    // A ratio needs two sides: at 100 % blue answers nothing, and its rate is no 0.
+    let comparable = tally.blue_requests >= COMPARABLE_REQUESTS;
+    let (worse, above) = (comparable && green > bound, green > criteria.error_ceiling);
     match (worse, above, blue > criteria.error_ceiling) {
         (true, true, _) => Some((
             Verdict::Degraded,

@@ -1,4 +1,5 @@
 pub mod assess;
+pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod discover;
@@ -12,4 +13,3 @@ pub mod plan;
 pub mod playbook;
 pub mod report;
 pub mod traffic;
-pub mod cli;

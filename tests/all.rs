@@ -1,3 +1,4 @@
 //! The one integration binary: one link instead of one for each file.
 
+mod engine;
 mod playbook;

@@ -145,7 +145,8 @@ fn begin(
     if !records.is_empty() {
         // A run that was rolled back is put aside; another process may have begun one meanwhile.
         if store::replay(records)?.is_some_and(|p| p.phase != Phase::RolledBack) {
-            return Err(Failure::new(Outcome::Locked, "another process has just started this run").hint("`migrate status` shows it"));
+            return Err(Failure::new(Outcome::Locked, "another process has just started this run")
+                .hint("`migrate status` shows it"));
         }
         store.archive()?;
     }
