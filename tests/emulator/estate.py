@@ -1,7 +1,7 @@
 """Seeds an estate to migrate, and its metrics and alarms, through boto3: nothing here is the tool's own code.
 
   estate.py seed    [--rules N] [--desired N] [--sticky] [--ip-type ipv4]     prints the identifiers of everything as JSON
-  estate.py metrics --load-balancer D --blue D --green D [--blue-errors R] [--green-errors R] [--green-latency S] [--from MIN] [--to MIN]
+  estate.py metrics --load-balancer D [--blue D] [--green D] [--blue-errors R] [--green-errors R] [--green-latency S] [--from MIN] [--to MIN]
   estate.py alarm   --name N [--state ALARM] [--composite CHILD]
   estate.py foreign --rule ARN --group ARN --weight W                          somebody else changes one weight of a rule
 
@@ -237,8 +237,10 @@ def metrics(options):
     now = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
     minutes = [now + datetime.timedelta(minutes=n) for n in range(options.from_minute, options.to_minute)]
     points = []
-    points += arm(options.load_balancer, options.blue, minutes, options.blue_requests, options.blue_errors, options.blue_latency)
-    points += arm(options.load_balancer, options.green, minutes, options.green_requests, options.green_errors, options.green_latency)
+    if options.blue:
+        points += arm(options.load_balancer, options.blue, minutes, options.blue_requests, options.blue_errors, options.blue_latency)
+    if options.green:
+        points += arm(options.load_balancer, options.green, minutes, options.green_requests, options.green_errors, options.green_latency)
     client = cloudwatch()
     for start in range(0, len(points), 1000):
         client.put_metric_data(Namespace="AWS/ApplicationELB", MetricData=points[start : start + 1000])
@@ -319,8 +321,9 @@ def main():
     one.add_argument("--ip-type", default="dualstack")
     two = verbs.add_parser("metrics")
     two.set_defaults(run=metrics)
-    for name in ("--load-balancer", "--blue", "--green"):
-        two.add_argument(name, required=True)
+    two.add_argument("--load-balancer", required=True, help="app/NAME/ID, as the dimension has it")
+    two.add_argument("--blue", help="targetgroup/NAME/ID; points written twice are added up, so write each group once")
+    two.add_argument("--green")
     for name, kind, default in (
         ("--blue-requests", int, 600),
         ("--green-requests", int, 600),

@@ -1,5 +1,7 @@
 """Starts moto's server on 127.0.0.1:PORT (argument 1), repaired (repairs.py) and with somebody who plays ECS (player.py).
 
+PORT 0 takes a free one. The first line of output is the port, once the server accepts calls.
+
 What repairs.py and player.py say is our own word standing in for AWS's; their headers list all of it.
 
 Switches for tests, as POST with a JSON body:
@@ -104,7 +106,9 @@ def main():
     repairs.apply()
     lock = threading.RLock()
     player.Player(lock).start()
-    make_server("127.0.0.1", int(sys.argv[1]), Estate(lock), threaded=True, request_handler=KeepAlive).serve_forever()
+    server = make_server("127.0.0.1", int(sys.argv[1]), Estate(lock), threaded=True, request_handler=KeepAlive)
+    print(server.server_port, flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -28,13 +28,13 @@ What AWS accepts or refuses and moto does not:
 import fnmatch
 import time
 
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import camelcase_to_underscores, utcnow
 from moto.ec2.models.subnets import Subnet
 from moto.ecs.exceptions import InvalidParameterException
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.elbv2.exceptions import ELBClientError
 from moto.elbv2.models import ELBv2Backend, FakeAction, FakeHealthStatus, FakeTargetGroup, elbv2_backends
 from moto.elbv2.responses import ELBV2Response
 from moto.moto_api._internal import mock_random
@@ -227,11 +227,11 @@ def keep_secret(data, previous):
     secret = config.pop("ClientSecret", None)
     keep = str(config.pop("UseExistingClientSecret", "false")).lower() == "true"
     if keep and secret is not None:
-        raise ServiceException("ValidationError", "You cannot specify both ClientSecret and UseExistingClientSecret")
+        raise ELBClientError("ValidationError", "You cannot specify both ClientSecret and UseExistingClientSecret")
     if keep:
         secret = next((s for s in (getattr(a, "_client_secret", None) for a in previous) if s), None)
     if not secret:
-        raise ServiceException("ValidationError", "A client secret must be specified for an 'authenticate-oidc' action")
+        raise ELBClientError("ValidationError", "A client secret must be specified for an 'authenticate-oidc' action")
     return secret
 
 
@@ -240,12 +240,12 @@ def check_families(backend, balancer, actions):
         groups = [backend.target_groups[arn] for arn in forwarded(action) if arn in backend.target_groups]
         families = {g.ip_address_type for g in groups}
         if "ipv6" in families and balancer.ip_address_type == "ipv4":
-            raise ServiceException(
+            raise ELBClientError(
                 "InvalidConfigurationRequest",
                 "You cannot associate an IPv6 target group with a load balancer that has an 'ipv4' IP address type",
             )
         if SWITCHES.reject_mixed and len(families) > 1:
-            raise ServiceException(
+            raise ELBClientError(
                 "InvalidConfigurationRequest",
                 "You cannot specify target groups with different IP address types in the same action",
             )
