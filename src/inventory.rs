@@ -1,0 +1,315 @@
+//! What exists: the estate around one service, as plain data in AWS's own words.
+//!
+//! Actions of listeners and rules keep the JSON shape of the ELBv2 API (`Type`, `ForwardConfig`,
+//! ...), so that a recorded action can be pasted into an AWS CLI command and nothing of it is
+//! renamed on the way. Everything in an action but the forward part is opaque here: we carry it,
+//! we never edit it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The estate of one migration, as it was discovered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inventory {
+    pub account: String,
+    pub region: String,
+    pub service: Service,
+    /// Whether a service with green's name exists already.
+    pub green_service: Option<Service>,
+    pub task_definition: TaskDefinition,
+    /// The blue target groups that take part, in the order of the service's load balancer list.
+    pub target_groups: Vec<TargetGroup>,
+    /// The load balancers of these target groups.
+    pub load_balancers: Vec<LoadBalancer>,
+    /// Every listener default action and every rule of these load balancers.
+    pub routes: Vec<Route>,
+    /// Blue's auto scaling, where it has any.
+    pub scaling: Option<ScalableTarget>,
+    /// The alarms that the playbook names, those that exist.
+    pub alarms: Vec<Alarm>,
+}
+
+/// An ECS service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    pub arn: String,
+    pub name: String,
+    /// ARN of the cluster.
+    pub cluster: String,
+    /// `ACTIVE`, `DRAINING` or `INACTIVE`.
+    pub status: String,
+    pub task_definition: String,
+    pub desired_count: u32,
+    pub running_count: u32,
+    pub pending_count: u32,
+    /// `FARGATE`, `EC2`, `EXTERNAL`, or `None` with a capacity provider strategy.
+    pub launch_type: Option<String>,
+    pub platform_version: Option<String>,
+    pub platform_family: Option<String>,
+    /// `ECS`, `CODE_DEPLOY` or `EXTERNAL`; absent means `ECS`.
+    pub controller: Option<String>,
+    /// `REPLICA` or `DAEMON`.
+    pub scheduling: Option<String>,
+    /// Strategy of the deployment configuration: `ROLLING`, `BLUE_GREEN`, ...
+    pub strategy: Option<String>,
+    /// Who manages the resource; `ECS` for Express services.
+    pub managed_by: Option<String>,
+    pub subnets: Vec<String>,
+    pub security_groups: Vec<String>,
+    pub load_balancers: Vec<ServiceLoadBalancer>,
+    pub deployments: Vec<Deployment>,
+    pub service_registries: Vec<String>,
+    /// Whether the service publishes endpoints through Service Connect.
+    pub publishes_service_connect: bool,
+    pub execute_command: bool,
+    pub grace_period_seconds: Option<u32>,
+    pub tags: BTreeMap<String, String>,
+    /// The newest events first, at most 10: what ECS says about the service.
+    pub events: Vec<ServiceEvent>,
+    /// Fields of the service that a clone carries, by API name with their values as text: what
+    /// `plan` shows. The adapter copies them whole.
+    pub carried: BTreeMap<String, String>,
+    /// Fields of the service that a clone drops, with the reason.
+    pub dropped: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEvent {
+    pub at: Option<DateTime<Utc>>,
+    pub message: String,
+}
+
+/// One entry of a service's load balancer list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceLoadBalancer {
+    /// `None` for a classic load balancer.
+    pub target_group: Option<String>,
+    pub container: String,
+    pub port: u16,
+    /// Whether ECS itself rewrites the production rule (native blue/green).
+    pub advanced: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    pub id: String,
+    /// `PRIMARY`, `ACTIVE` or `INACTIVE`.
+    pub status: String,
+    /// `COMPLETED`, `IN_PROGRESS` or `FAILED`; absent for some controllers.
+    pub rollout: Option<String>,
+    pub rollout_reason: Option<String>,
+    pub task_definition: String,
+    pub desired_count: u32,
+    pub running_count: u32,
+    pub failed_tasks: u32,
+}
+
+/// A task definition, as far as it is judged or shown. A clone moves the SDK's structure whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDefinition {
+    pub arn: String,
+    pub family: String,
+    pub network_mode: Option<String>,
+    pub os_family: Option<String>,
+    pub requires_compatibilities: Vec<String>,
+    pub containers: Vec<Container>,
+    pub tags: BTreeMap<String, String>,
+    /// Names of EFS, FSx and other volumes whose mount targets must speak IPv6.
+    pub network_volumes: Vec<String>,
+    /// Fields that are carried to the clone, by API name with values as text.
+    pub carried: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    pub name: String,
+    pub image: String,
+    pub environment: BTreeMap<String, String>,
+    pub command: Vec<String>,
+    pub entry_point: Vec<String>,
+    pub health_check: Vec<String>,
+    pub log_driver: Option<String>,
+    pub log_options: BTreeMap<String, String>,
+    pub dns_servers: Vec<String>,
+    /// `host:address` pairs.
+    pub extra_hosts: Vec<String>,
+    pub ports: Vec<u16>,
+}
+
+/// An ELBv2 target group with what a clone needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetGroup {
+    pub arn: String,
+    pub name: String,
+    /// `ipv4` or `ipv6`.
+    pub ip_address_type: String,
+    /// `ip`, `instance`, `lambda` or `alb`.
+    pub target_type: String,
+    pub protocol: Option<String>,
+    pub port: Option<u16>,
+    pub vpc: Option<String>,
+    /// ARNs of the load balancers (at most one).
+    pub load_balancers: Vec<String>,
+    /// Health check and protocol settings by API name, as text: what `plan` shows.
+    pub settings: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, String>,
+    pub tags: BTreeMap<String, String>,
+}
+
+impl TargetGroup {
+    /// Whether targets of this group are sticky.
+    pub fn sticky(&self) -> bool {
+        self.attributes.get("stickiness.enabled").is_some_and(|v| v == "true")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadBalancer {
+    pub arn: String,
+    pub name: String,
+    /// `application`, `network` or `gateway`.
+    pub kind: String,
+    /// `ipv4`, `dualstack` or `dualstack-without-public-ipv4`.
+    pub ip_address_type: String,
+    pub zones: Vec<String>,
+    /// `active`, `provisioning`, ...
+    pub state: String,
+}
+
+/// One place where a load balancer decides where a request goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    pub at: RouteAt,
+    pub load_balancer: String,
+    /// ARN of the listener, also where the route is one of its rules.
+    pub listener: String,
+    /// Port of the listener.
+    pub port: Option<u16>,
+    /// Priority of the rule; `None` for a default action.
+    pub priority: Option<u32>,
+    /// The conditions as people read them, such as `host-header api.example.com`.
+    pub conditions: Vec<String>,
+    pub actions: Vec<Action>,
+}
+
+/// What names a route.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteAt {
+    /// The default action of the listener with this ARN.
+    Listener(String),
+    /// The rule with this ARN.
+    Rule(String),
+}
+
+impl RouteAt {
+    pub fn arn(&self) -> &str {
+        match self {
+            RouteAt::Listener(arn) | RouteAt::Rule(arn) => arn,
+        }
+    }
+}
+
+/// An action in the JSON shape of the ELBv2 API.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Action {
+    /// `forward`, `authenticate-oidc`, `redirect`, ...
+    #[serde(rename = "Type")]
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_group_arn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward_config: Option<ForwardConfig>,
+    /// Any other `...Config` of the action by its API name, untouched.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rest: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ForwardConfig {
+    pub target_groups: Vec<WeightedGroup>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_group_stickiness_config: Option<GroupStickiness>,
+}
+
+/// A target group tuple of a forward action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct WeightedGroup {
+    pub target_group_arn: String,
+    /// 0 to 999; absent means 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GroupStickiness {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<i32>,
+}
+
+/// What Application Auto Scaling may do with a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScalableTarget {
+    /// `service/<cluster name>/<service name>`.
+    pub resource: String,
+    pub min: i32,
+    pub max: i32,
+    pub suspended: Suspension,
+    /// Names of the scaling policies, with their types.
+    pub policies: Vec<String>,
+    /// Names of the scheduled actions.
+    pub scheduled: Vec<String>,
+}
+
+/// `SuspendedState` of a scalable target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    pub dynamic_in: bool,
+    pub dynamic_out: bool,
+    pub scheduled: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    pub name: String,
+    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+    pub state: String,
+    pub reason: String,
+    pub composite: bool,
+}
+
+/// Health of one registered target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetHealth {
+    pub target: String,
+    pub port: Option<u16>,
+    /// `healthy`, `initial`, `unhealthy`, `unused`, `draining`, ...
+    pub state: String,
+    /// Such as `Target.Timeout`.
+    pub reason: Option<String>,
+    pub description: Option<String>,
+}
+
+/// A task of a service, as far as its health and addresses go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    pub arn: String,
+    /// `RUNNING`, `STOPPED`, ...
+    pub status: String,
+    pub ipv6: Option<String>,
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+    /// Exit codes and reasons of its containers.
+    pub containers: Vec<String>,
+}

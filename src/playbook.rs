@@ -1,0 +1,313 @@
+//! What the user wishes: the playbook as checked data.
+//!
+//! A [`Playbook`] exists only when its text had no blocking finding, so nothing behind this module
+//! checks these values again. Decoding walks a spanned YAML tree instead of deserialising straight
+//! into these types, because serde stops at the first mistake and we show all of them at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::traffic::Share;
+
+/// A whole playbook, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Playbook {
+    /// Version of the playbook's format; 1.
+    pub version: u32,
+    /// Names the run: 1 to 24 characters of `a-z`, `0-9` and `-`, beginning with a letter.
+    pub name: String,
+    /// AWS region; by default that of the AWS configuration.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Where journals live: a directory. By default `.migrate`.
+    #[serde(default)]
+    pub state: Option<String>,
+    pub service: BlueService,
+    pub green: Green,
+    pub shift: Shift,
+    /// Ascending shares, the last of which is 100 %.
+    pub stages: Vec<Stage>,
+    #[serde(default)]
+    pub health: Health,
+    #[serde(default)]
+    pub rollback: Rollback,
+    /// What a run does when it is stopped by a signal.
+    #[serde(default)]
+    pub on_cancel: OnCancel,
+    #[serde(default)]
+    pub finish: Finish,
+}
+
+/// The dual-stack service that serves today.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlueService {
+    /// Cluster name or ARN.
+    pub cluster: String,
+    /// Service name.
+    pub name: String,
+    /// Restricts the migration to the target groups of this container, where the service has several.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// Restricts the migration to these target groups (names or ARNs), where the service has several.
+    #[serde(default)]
+    pub target_groups: Vec<String>,
+}
+
+/// The IPv6-only service that will serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Green {
+    /// Service name; by default `<blue's name>-ipv6`.
+    #[serde(default)]
+    pub name: Option<String>,
+    pub network: Network,
+    #[serde(default)]
+    pub task: Task,
+    /// Number of tasks; by default as many as blue wants when the run starts.
+    #[serde(default)]
+    pub desired_count: Option<u32>,
+    /// Tags for everything that is created, besides blue's own.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Where green's tasks live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Existing IPv6-only subnets, 1 to 16 of one VPC.
+    pub subnets: Vec<String>,
+    /// Security groups, at most 5; by default blue's own.
+    #[serde(default)]
+    pub security_groups: Vec<String>,
+}
+
+/// What differs between blue's and green's task definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Image to use by container name, instead of the automatic rewrite of ECR names.
+    #[serde(default)]
+    pub images: BTreeMap<String, String>,
+    /// Environment variables to add to, or to replace in, every container.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// How traffic moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Shift {
+    /// Weighted target groups in the actions of an Application Load Balancer's listeners and rules.
+    ListenerWeights(ListenerWeights),
+}
+
+/// Settings of [`Shift::ListenerWeights`]; there are none yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerWeights {}
+
+/// One shift, then a bake, judged by the gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Share of traffic that green receives in this stage.
+    pub green: Share,
+    /// How long the stage is watched before it may count as healthy.
+    pub bake: Period,
+    /// `advance --all` stops before this stage; a plain `advance` is the approval.
+    #[serde(default)]
+    pub approve: bool,
+}
+
+/// When green counts as healthy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    pub errors: ErrorCriterion,
+    /// No latency criterion by default.
+    pub latency: Option<LatencyCriterion>,
+    /// CloudWatch alarms, metric or composite, that must not be in `ALARM`.
+    pub alarms: Vec<String>,
+    /// Requests that green must have answered in a stage before it may count as healthy.
+    pub min_requests: u64,
+    /// What a stage does whose bake is over without `min_requests`.
+    pub on_no_data: OnNoData,
+    /// How long `start` waits for green to become healthy.
+    pub start_timeout: Period,
+}
+
+/// Bounds of green's error rate: 5xx answers and connection errors of all requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ErrorCriterion {
+    /// Green is degraded above this error rate, unless blue is above it too.
+    pub ceiling: Share,
+    /// Green is degraded when its error rate exceeds blue's by this factor (at least 1).
+    pub ratio: f64,
+}
+
+/// Bounds of green's latency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyCriterion {
+    /// CloudWatch statistic of `TargetResponseTime`: `Average`, or a percentile such as `p99` or `p99.9`.
+    #[serde(default = "LatencyCriterion::default_statistic")]
+    pub statistic: String,
+    /// Green is degraded above this latency, unless blue is above it too.
+    #[serde(default)]
+    pub ceiling: Option<Period>,
+    /// Green is degraded when its latency exceeds blue's by this factor (at least 1).
+    #[serde(default)]
+    pub ratio: Option<f64>,
+}
+
+/// What a stage does whose bake is over without enough requests to judge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNoData {
+    /// Stop moving and say so.
+    #[default]
+    Hold,
+    /// Go on: the service has too little traffic to be judged by requests.
+    Advance,
+}
+
+/// What a rollback leaves behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rollback {
+    pub green: AfterRollback,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterRollback {
+    /// Green stays, without traffic, to be looked at.
+    #[default]
+    Keep,
+    /// Everything that the run created is removed.
+    Remove,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCancel {
+    /// The weights stay as they are; the run can be resumed.
+    #[default]
+    Hold,
+    /// Traffic goes home before the process ends.
+    Rollback,
+}
+
+/// What `migrate finish` does with blue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Finish {
+    /// How long blue stays untouched after the last stage's verdict.
+    pub keep_blue: Period,
+    pub blue: RetireBlue,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetireBlue {
+    /// Desired count 0; the service and its target groups stay.
+    #[default]
+    ScaleToZero,
+    /// The service is deleted; its target groups stay.
+    Remove,
+}
+
+/// A length of time, written as people write it: `90s`, `15m`, `1h30m`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(pub Duration);
+
+impl Period {
+    pub const fn minutes(minutes: u64) -> Self {
+        Period(Duration::from_secs(minutes * 60))
+    }
+}
+
+impl std::fmt::Display for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = humantime::format_duration(self.0).to_string();
+        f.write_str(&text.replace(' ', ""))
+    }
+}
+
+impl std::str::FromStr for Period {
+    type Err = humantime::DurationError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text).map(Period)
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Period {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Period".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A length of time such as 90s, 15m or 1h30m.",
+            "pattern": r"^\s*(\d+\s*[a-zA-Z]+\s*)+$"
+        })
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health {
+            errors: ErrorCriterion::default(),
+            latency: None,
+            alarms: Vec::new(),
+            min_requests: 50,
+            on_no_data: OnNoData::Hold,
+            start_timeout: Period::minutes(20),
+        }
+    }
+}
+
+impl Default for ErrorCriterion {
+    fn default() -> Self {
+        ErrorCriterion { ceiling: Share::from_permille(50), ratio: 3.0 }
+    }
+}
+
+impl LatencyCriterion {
+    pub fn default_statistic() -> String {
+        "p99".to_owned()
+    }
+}
+
+impl Default for Finish {
+    fn default() -> Self {
+        Finish { keep_blue: Period::minutes(24 * 60), blue: RetireBlue::ScaleToZero }
+    }
+}
+
+impl Playbook {
+    /// Name of the service that the run creates.
+    pub fn green_name(&self) -> String {
+        self.green.name.clone().unwrap_or_else(|| format!("{}-ipv6", self.service.name))
+    }
+}
