@@ -88,8 +88,9 @@ class Estate:
                 status, answer = "200 OK", switch(path.removeprefix("/_estate/"), json.loads(body or b"{}"))
             except (KeyError, ValueError) as wrong:
                 status, answer = "400 Bad Request", {"error": repr(wrong)}
-        start_response(status, [("Content-Type", "application/json")])
-        return [json.dumps(answer).encode()]
+        text = json.dumps(answer).encode()
+        start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
+        return [text]
 
 
 class KeepAlive(WSGIRequestHandler):
