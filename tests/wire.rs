@@ -6,6 +6,10 @@
 //! Time runs faster (`MIGRATE_TIME_SCALE`), and metrics are written ahead of it. Nothing here is skipped: without Python the tests fail, and say so.
 
 mod estate;
+mod faults;
 mod itself;
+mod migration;
+mod refusals;
 mod rules;
 mod servers;
+mod trips;

@@ -128,11 +128,11 @@ def seed_rules(elb, listener, blue, third, other, count):
         },
     }
     stuck = {"TargetGroups": [{"TargetGroupArn": blue, "Weight": 1}], "TargetGroupStickinessConfig": {"Enabled": True, "DurationSeconds": 300}}
-    oidc = rule(20, "/account/*", [sign_in, {"Type": "forward", "Order": 2, "ForwardConfig": stuck}])
+    oidc = rule(20, "/account/*", [sign_in, {"Type": "forward", "Order": 2, "ForwardConfig": stuck}]) if count > 1 else None
     shared = {"TargetGroups": [{"TargetGroupArn": blue, "Weight": 90}, {"TargetGroupArn": third, "Weight": 10}]}
-    weighted = rule(30, "/legacy/*", [{"Type": "forward", "ForwardConfig": shared}])
+    weighted = rule(30, "/legacy/*", [{"Type": "forward", "ForwardConfig": shared}]) if count > 2 else None
     foreign = rule(40, "/other/*", [{"Type": "forward", "TargetGroupArn": other}])
-    # The three rules and the default action are four; --rules asks for more of the plain kind.
+    # The three rules and the default action are four; --rules asks for fewer, or for more of the plain kind.
     more = [rule(100 + n, f"/more/{n}/*", [{"Type": "forward", "TargetGroupArn": blue}]) for n in range(max(0, count - 3))]
     return {"plain_rule": plain, "oidc_rule": oidc, "weighted_rule": weighted, "foreign_rule": foreign, "more_rules": more}
 
@@ -333,8 +333,8 @@ def main():
         ("--green-latency", float, 0.05),
     ):
         two.add_argument(name, type=kind, default=default)
-    two.add_argument("--from", dest="from_minute", type=int, default=-180)
-    two.add_argument("--to", dest="to_minute", type=int, default=1440)
+    two.add_argument("--from", dest="from_minute", type=int, default=-90)
+    two.add_argument("--to", dest="to_minute", type=int, default=720)
     three = verbs.add_parser("alarm")
     three.set_defaults(run=alarm)
     three.add_argument("--name", required=True)

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::rules::Snapshot;
 use super::servers::{Server, Witness, credentials, ministack};
 
-/// How much faster than the wall the clock of `migrate` runs. Metrics are written a day ahead of it: enough for twelve minutes of a test.
+/// How much faster than the wall the clock of `migrate` runs. Metrics are written twelve hours ahead of it: enough for six minutes of a test.
 pub const TIME_SCALE: u32 = 120;
 
 /// Short stages whose weights are whole numbers also where a third group has a tenth of the rule.

@@ -9,9 +9,6 @@ pub struct Snapshot {
     pub listeners: Value,
 }
 
-/// The sets of actions that forward to blue, by a name for messages.
-type Named = Vec<(String, Vec<Value>)>;
-
 impl Snapshot {
     /// Fails unless every word is as before.
     #[track_caller]
@@ -48,15 +45,6 @@ impl Snapshot {
             text.contains(".invalid") && text.contains("host-header") && rule["Actions"].to_string().contains(green)
         };
         self.rules.as_array().into_iter().flatten().filter(|rule| !unmatchable(rule)).cloned().collect()
-    }
-
-    /// The forwards to blue: of each rule, and of the listener's default action.
-    pub fn forwards_to(&self, group: &str) -> Named {
-        let rules = self.rules.as_array().into_iter().flatten();
-        rules
-            .map(|rule| (rule["Priority"].to_string(), rule["Actions"].as_array().cloned().unwrap_or_default()))
-            .filter(|(_, actions)| actions.iter().any(|action| weight(action, group) > 0))
-            .collect()
     }
 
     /// The weights of a group in each rule that has it (priority, weight).

@@ -80,6 +80,7 @@ fn program(name: &str, arguments: &[String], errors: Stdio) -> Child {
         .env("HOME", &scratch)
         .env("PYTHONPYCACHEPREFIX", scratch.join("pycache"))
         .env("LIFELINE", "stdin")
+        .env("MOTO_EC2_LOAD_DEFAULT_AMIS", "false") // a quarter second of images that nobody starts
         .envs(credentials())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
