@@ -22,13 +22,15 @@ pub enum Wake {
     StopRequested(Signal),
 }
 
-/// The signal that asked the process to stop.
+/// Who asked the process to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal {
     Interrupt,
     Terminate,
     HangUp,
+    /// Another process, on its way to roll back, has asked for the run.
+    Yield,
 }
 
 impl Signal {
@@ -37,6 +39,7 @@ impl Signal {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
             Signal::HangUp => "SIGHUP",
+            Signal::Yield => "another process",
         }
     }
 }

@@ -45,8 +45,11 @@ pub trait Cloud: Sync {
     fn scaling(&self, cluster: &str, service: &str) -> Result<Option<ScalableTarget>, CloudError>;
 
     /// The newest revision in the task definition family that bears all these tags, or `None`.
-    fn task_definition_tagged(&self, family: &str, tags: &BTreeMap<String, String>)
-    -> Result<Option<String>, CloudError>;
+    fn task_definition_tagged(
+        &self,
+        family: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, CloudError>;
 
     /// Tasks of a service: those running, and the stopped ones that ECS still remembers.
     fn tasks(&self, cluster: &str, service: &str) -> Result<Vec<Task>, CloudError>;

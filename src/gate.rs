@@ -165,9 +165,9 @@ fn alarms(evidence: &Evidence) -> Objection {
     if !missing.is_empty() {
         return Some((Verdict::CannotSee, format!("no such alarm: {}", missing.join(", "))));
     }
-    let undecided: Vec<&str> =
-        states.iter().filter(|(_, s)| *s != "OK").map(|(n, _)| n.as_str()).collect();
-    (!undecided.is_empty())
+    let undecided: Vec<&str> = states.iter().filter(|(_, s)| *s != "OK").map(|(n, _)| n.as_str()).collect();
+    // Before green has traffic, an alarm on its metrics cannot have data.
+    (evidence.exposed && !undecided.is_empty())
         .then(|| (Verdict::NotEnoughEvidence, format!("alarm {} has insufficient data", undecided.join(", "))))
 }
 
@@ -207,10 +207,8 @@ fn sight(evidence: &Evidence, minutes: &[Minute]) -> Objection {
     }
     let odds = if before.blue_requests > 0.0 { before.green_requests / before.blue_requests } else { 0.0 };
     (odds * blue >= EXPECTED_REQUESTS).then(|| {
-        let text = format!(
-            "no data for green in the last {} minutes while blue answered {blue:.0} requests",
-            silent.len()
-        );
+        let text =
+            format!("no data for green in the last {} minutes while blue answered {blue:.0} requests", silent.len());
         (Verdict::CannotSee, text)
     })
 }
@@ -281,9 +279,15 @@ fn error_window(criteria: &Criteria, tally: &Tally) -> Objection {
     match (worse, above, blue > criteria.error_ceiling) {
         (true, true, _) => Some((
             Verdict::Degraded,
-            format!("{numbers}; above the ceiling of {} and {:.1} times blue", percent(criteria.error_ceiling), times(green, blue)),
+            format!(
+                "{numbers}; above the ceiling of {} and {:.1} times blue",
+                percent(criteria.error_ceiling),
+                times(green, blue)
+            ),
         )),
-        (true, false, _) => Some((Verdict::Degraded, format!("{numbers}; more than {} times blue allows", criteria.error_ratio))),
+        (true, false, _) => {
+            Some((Verdict::Degraded, format!("{numbers}; more than {} times blue allows", criteria.error_ratio)))
+        }
         (false, true, false) => {
             Some((Verdict::Degraded, format!("{numbers}; above the ceiling of {}", percent(criteria.error_ceiling))))
         }
@@ -322,9 +326,8 @@ fn latency_window(criteria: &Criteria, minutes: &[Minute]) -> Objection {
     let blue = median(seen.iter().filter_map(|(_, b)| *b));
     let shown = blue.map_or_else(|| "unknown".to_owned(), |b| format!("{b:.3} s"));
     let numbers = format!("green answers in {green:.3} s, blue in {shown} (median of {} min)", seen.len());
-    let majority = |slow: &dyn Fn(f64, Option<f64>) -> bool| {
-        seen.iter().filter(|(g, b)| slow(*g, *b)).count() * 2 > seen.len()
-    };
+    let majority =
+        |slow: &dyn Fn(f64, Option<f64>) -> bool| seen.iter().filter(|(g, b)| slow(*g, *b)).count() * 2 > seen.len();
     if let Some(ratio) = criteria.latency_ratio
         && majority(&|g, b| b.is_some_and(|b| g > ratio * b))
     {

@@ -5,6 +5,8 @@
 //! renamed on the way. Everything in an action but the forward part is opaque here: we carry it,
 //! we never edit it.
 
+pub mod image;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};

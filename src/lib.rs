@@ -1,7 +1,14 @@
+pub mod assess;
 pub mod clock;
 pub mod cloud;
+pub mod discover;
+pub mod execute;
 pub mod finding;
 pub mod gate;
 pub mod inventory;
+pub mod journal;
+pub mod operation;
+pub mod plan;
 pub mod playbook;
+pub mod report;
 pub mod traffic;

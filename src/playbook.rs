@@ -4,12 +4,30 @@
 //! checks these values again. Decoding walks a spanned YAML tree instead of deserialising straight
 //! into these types, because serde stops at the first mistake and we show all of them at once.
 
+mod decode;
+mod field;
+mod findings;
+mod name;
+mod quantity;
+mod reader;
+mod schema;
+mod source;
+mod spelling;
+mod stages;
+mod syntax;
+mod tree;
+mod unknown;
+mod variable;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::decode::{Decoded, decode};
+pub use self::field::{Field, SECTIONS, Section};
+pub use self::schema::schema;
 use crate::traffic::Share;
 
 /// A whole playbook, defaults filled in.
@@ -17,8 +35,10 @@ use crate::traffic::Share;
 #[serde(deny_unknown_fields)]
 pub struct Playbook {
     /// Version of the playbook's format; 1.
+    #[schemars(range(min = 1, max = 1))]
     pub version: u32,
     /// Names the run: 1 to 24 characters of `a-z`, `0-9` and `-`, beginning with a letter.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9-]{0,23}$"))]
     pub name: String,
     /// AWS region; by default that of the AWS configuration.
     #[serde(default)]
@@ -30,6 +50,7 @@ pub struct Playbook {
     pub green: Green,
     pub shift: Shift,
     /// Ascending shares, the last of which is 100 %.
+    #[schemars(length(min = 1))]
     pub stages: Vec<Stage>,
     #[serde(default)]
     pub health: Health,
@@ -55,6 +76,7 @@ pub struct BlueService {
     pub container: Option<String>,
     /// Restricts the migration to these target groups (names or ARNs), where the service has several.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     pub target_groups: Vec<String>,
 }
 
@@ -70,6 +92,7 @@ pub struct Green {
     pub task: Task,
     /// Number of tasks; by default as many as blue wants when the run starts.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub desired_count: Option<u32>,
     /// Tags for everything that is created, besides blue's own.
     #[serde(default)]
@@ -81,9 +104,11 @@ pub struct Green {
 #[serde(deny_unknown_fields)]
 pub struct Network {
     /// Existing IPv6-only subnets, 1 to 16 of one VPC.
+    #[schemars(length(min = 1, max = 16), inner(regex(pattern = r"^subnet-[0-9a-z]+$")), extend("uniqueItems" = true))]
     pub subnets: Vec<String>,
     /// Security groups, at most 5; by default blue's own.
     #[serde(default)]
+    #[schemars(length(max = 5), inner(regex(pattern = r"^sg-[0-9a-z]+$")), extend("uniqueItems" = true))]
     pub security_groups: Vec<String>,
 }
 
@@ -133,6 +158,7 @@ pub struct Health {
     /// No latency criterion by default.
     pub latency: Option<LatencyCriterion>,
     /// CloudWatch alarms, metric or composite, that must not be in `ALARM`.
+    #[schemars(length(max = 100), extend("uniqueItems" = true))]
     pub alarms: Vec<String>,
     /// Requests that green must have answered in a stage before it may count as healthy.
     pub min_requests: u64,
@@ -149,6 +175,7 @@ pub struct ErrorCriterion {
     /// Green is degraded above this error rate, unless blue is above it too.
     pub ceiling: Share,
     /// Green is degraded when its error rate exceeds blue's by this factor (at least 1).
+    #[schemars(range(min = 1))]
     pub ratio: f64,
 }
 
@@ -158,12 +185,14 @@ pub struct ErrorCriterion {
 pub struct LatencyCriterion {
     /// CloudWatch statistic of `TargetResponseTime`: `Average`, or a percentile such as `p99` or `p99.9`.
     #[serde(default = "LatencyCriterion::default_statistic")]
+    #[schemars(regex(pattern = r"^(Average|p\d{1,3}(\.\d{1,3})?)$"))]
     pub statistic: String,
     /// Green is degraded above this latency, unless blue is above it too.
     #[serde(default)]
     pub ceiling: Option<Period>,
     /// Green is degraded when its latency exceeds blue's by this factor (at least 1).
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub ratio: Option<f64>,
 }
 
@@ -182,9 +211,11 @@ pub enum OnNoData {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rollback {
+    /// What becomes of green once traffic is home.
     pub green: AfterRollback,
 }
 
+/// What becomes of green after a rollback.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AfterRollback {
@@ -195,6 +226,7 @@ pub enum AfterRollback {
     Remove,
 }
 
+/// What a run does when it is stopped by a signal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnCancel {
@@ -211,9 +243,11 @@ pub enum OnCancel {
 pub struct Finish {
     /// How long blue stays untouched after the last stage's verdict.
     pub keep_blue: Period,
+    /// What becomes of blue after that.
     pub blue: RetireBlue,
 }
 
+/// What becomes of blue when a run is finished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RetireBlue {
@@ -229,6 +263,7 @@ pub enum RetireBlue {
 pub struct Period(pub Duration);
 
 impl Period {
+    /// A period of whole minutes.
     pub const fn minutes(minutes: u64) -> Self {
         Period(Duration::from_secs(minutes * 60))
     }
@@ -244,6 +279,11 @@ impl std::fmt::Display for Period {
 impl std::str::FromStr for Period {
     type Err = humantime::DurationError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // humantime panics where a sum of huge terms overflows; no wait needs that many digits.
+        let huge = text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 10);
+        if huge || text.len() > 64 {
+            return Err(humantime::DurationError::NumberOverflow);
+        }
         humantime::parse_duration(text).map(Period)
     }
 }
@@ -269,7 +309,7 @@ impl JsonSchema for Period {
         schemars::json_schema!({
             "type": "string",
             "description": "A length of time such as 90s, 15m or 1h30m.",
-            "pattern": r"^\s*(\d+\s*[a-zA-Z]+\s*)+$"
+            "pattern": r"^\s*(\d+(\.\d+)?\s*[a-zA-Z]+\s*)+$"
         })
     }
 }
@@ -294,6 +334,7 @@ impl Default for ErrorCriterion {
 }
 
 impl LatencyCriterion {
+    /// What is measured where the playbook does not say.
     pub fn default_statistic() -> String {
         "p99".to_owned()
     }

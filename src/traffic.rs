@@ -324,8 +324,7 @@ mod weights {
 
     #[test]
     fn a_short_form_action_gains_a_group_and_goes_back() {
-        let plain =
-            vec![Action { kind: "forward".into(), target_group_arn: Some("blue".into()), ..Action::default() }];
+        let plain = vec![Action { kind: "forward".into(), target_group_arn: Some("blue".into()), ..Action::default() }];
         let both = at_share(&plain, &pair(), Share::from_permille(100));
         assert_eq!(both[0].target_group_arn, None);
         assert_eq!(weights(&both), [("blue".to_owned(), 90), ("green".to_owned(), 10)]);

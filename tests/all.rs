@@ -1,1 +1,4 @@
+//! The one integration binary: one link instead of one for each file.
+
+mod playbook;
 mod wire;

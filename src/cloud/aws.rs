@@ -1,1 +1,236 @@
-//! The AWS adapter.
+//! The AWS adapter: the port on the official SDKs.
+//!
+//! The port is synchronous and this adapter is not: it owns a tokio runtime, blocks on it at the
+//! port, and fans out inside a verb. SDK types and tokio stay inside. A verb costs as few sequential
+//! round trips as the APIs allow; [`Cloud::observe`] asks for everything at once.
+//!
+//! What it keeps: a failed mutation is never called "nothing happened" unless that is proven
+//! (`errors`, `patience`); what a listener, rule, service or task definition has and we do not
+//! understand is carried or refused, never dropped in silence (`actions`, `copies`); nothing is
+//! adopted that does not bear the run's tags (`tags`).
+//!
+//! What it does not do: wait for anything to become healthy, compare before writing, or settle an
+//! unknown outcome. Those need the journal, and are `operation`'s.
+
+mod actions;
+mod cloudwatch;
+mod copies;
+mod creation;
+mod ecs;
+mod elb;
+mod endpoints;
+mod errors;
+mod identity;
+mod patience;
+mod routes;
+mod scaling;
+mod tags;
+
+use std::collections::BTreeMap;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use futures_util::future::{join, try_join4};
+use tokio::runtime::Runtime;
+
+use super::{
+    Cause, Cloud, CloudError, Identity, MetricWindow, Minute, NewRule, NewService, NewTargetGroup, NewTaskDefinition,
+    RouteWrite, Sight, Watch,
+};
+use crate::inventory::{Alarm, LoadBalancer, Route, ScalableTarget, Service, Suspension, TargetGroup, Task, TaskDefinition};
+
+/// An AWS account and region.
+#[derive(Debug)]
+pub struct Aws {
+    runtime: Runtime,
+    config: SdkConfig,
+    region: String,
+    ecs: ecs::Ecs,
+    elb: elb::Elb,
+    scaling: scaling::Scaling,
+    cloudwatch: aws_sdk_cloudwatch::Client,
+    sts: aws_sdk_sts::Client,
+}
+
+impl Aws {
+    /// Reads the standard AWS configuration: environment, profiles, SSO, web identity, endpoints.
+    /// The region given, if any, wins over the configured one. Nothing is contacted, except that
+    /// without any region the instance metadata service is asked for one.
+    pub fn connect(region: Option<&str>) -> Result<Aws, CloudError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("aws")
+            .enable_all()
+            .build()
+            .map_err(|error| cannot_start(format!("no threads for the AWS SDK: {error}")))?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(patience::reading())
+            .timeout_config(patience::timeouts());
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_string()));
+        }
+        let config = runtime.block_on(loader.load());
+        Aws::on(runtime, config)
+    }
+
+    fn on(runtime: Runtime, config: SdkConfig) -> Result<Aws, CloudError> {
+        let region = config.region().map(|region| region.as_ref().to_string()).ok_or_else(|| {
+            cannot_start("no AWS region is set; give `region:` in the playbook, AWS_REGION, or one in the profile".to_string())
+        })?;
+        /// The clients of one service: for reads, and for writes with their stricter retries.
+        macro_rules! reads_and_writes {
+            ($sdk:ident) => {{
+                let writes = $sdk::config::Builder::from(&config)
+                    .retry_config(patience::writing())
+                    .retry_classifier(patience::OnlyAfterNothing);
+                ($sdk::Client::new(&config), $sdk::Client::from_conf(writes.build()))
+            }};
+        }
+        let (reads, writes) = reads_and_writes!(aws_sdk_ecs);
+        let ecs = ecs::Ecs { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_elasticloadbalancingv2);
+        let elb = elb::Elb { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_applicationautoscaling);
+        let scaling = scaling::Scaling { reads, writes };
+        let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
+        let sts = aws_sdk_sts::Client::new(&config);
+        Ok(Aws { runtime, config, region, ecs, elb, scaling, cloudwatch, sts })
+    }
+
+    /// Whether every service in use has an endpoint set that is on this machine, as emulators are.
+    pub fn endpoints_are_loopback(&self) -> bool {
+        endpoints::are_loopback(&self.config)
+    }
+
+    async fn scaling_of(&self, watched: Option<&(String, String)>) -> Result<Option<ScalableTarget>, CloudError> {
+        match watched {
+            Some((cluster, service)) => self.scaling.of(cluster, service).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn alarms(&self, names: &[String]) -> Option<Result<Vec<Alarm>, CloudError>> {
+        if names.is_empty() {
+            return None;
+        }
+        Some(cloudwatch::alarms(&self.cloudwatch, names).await)
+    }
+
+    async fn minutes(&self, window: Option<&MetricWindow>) -> Option<Result<Vec<Minute>, CloudError>> {
+        Some(cloudwatch::minutes(&self.cloudwatch, window?).await)
+    }
+}
+
+fn cannot_start(message: String) -> CloudError {
+    CloudError { operation: "AWS configuration".to_string(), cause: Cause::Refused, message }
+}
+
+impl Cloud for Aws {
+    fn identity(&self) -> Result<Identity, CloudError> {
+        self.runtime.block_on(identity::of(&self.sts, &self.config, &self.region))
+    }
+
+    fn service(&self, cluster: &str, name: &str) -> Result<Option<Service>, CloudError> {
+        let wanted = [(cluster.to_string(), name.to_string())];
+        let found = self.runtime.block_on(self.ecs.services(&wanted))?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    fn task_definition(&self, arn: &str) -> Result<TaskDefinition, CloudError> {
+        self.runtime.block_on(self.ecs.task_definition(arn))
+    }
+
+    fn target_groups(&self, arns: &[String]) -> Result<Vec<TargetGroup>, CloudError> {
+        self.runtime.block_on(self.elb.target_groups(arns))
+    }
+
+    fn target_group_named(&self, name: &str) -> Result<Option<TargetGroup>, CloudError> {
+        self.runtime.block_on(self.elb.target_group_named(name))
+    }
+
+    fn load_balancers(&self, arns: &[String]) -> Result<Vec<LoadBalancer>, CloudError> {
+        self.runtime.block_on(self.elb.load_balancers(arns))
+    }
+
+    fn routes(&self, load_balancers: &[String]) -> Result<Vec<Route>, CloudError> {
+        self.runtime.block_on(self.elb.routes(load_balancers))
+    }
+
+    fn scaling(&self, cluster: &str, service: &str) -> Result<Option<ScalableTarget>, CloudError> {
+        self.runtime.block_on(self.scaling.of(cluster, service))
+    }
+
+    fn task_definition_tagged(
+        &self,
+        family: &str,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, CloudError> {
+        self.runtime.block_on(self.ecs.definition_tagged(family, tags))
+    }
+
+    fn tasks(&self, cluster: &str, service: &str) -> Result<Vec<Task>, CloudError> {
+        self.runtime.block_on(self.ecs.tasks(cluster, service))
+    }
+
+    fn observe(&self, watch: &Watch) -> Result<Sight, CloudError> {
+        self.runtime.block_on(async {
+            let estate = try_join4(
+                self.elb.routes_of(&watch.listeners),
+                self.elb.health(&watch.target_groups),
+                self.ecs.services(&watch.services),
+                self.scaling_of(watch.scaling.as_ref()),
+            );
+            let signals = join(self.alarms(&watch.alarms), self.minutes(watch.metrics.as_ref()));
+            let (estate, (alarms, metrics)) = join(estate, signals).await;
+            let (routes, health, services, scaling) = estate?;
+            Ok(Sight { routes, health, services, scaling, alarms, metrics })
+        })
+    }
+
+    fn create_target_group(&self, wanted: &NewTargetGroup) -> Result<String, CloudError> {
+        self.runtime.block_on(self.elb.create_target_group(wanted))
+    }
+
+    fn set_target_group_attributes(&self, arn: &str, attributes: &BTreeMap<String, String>) -> Result<(), CloudError> {
+        self.runtime.block_on(self.elb.set_attributes(arn, attributes))
+    }
+
+    fn create_probe_rule(&self, wanted: &NewRule) -> Result<String, CloudError> {
+        self.runtime.block_on(self.elb.create_probe_rule(wanted))
+    }
+
+    fn delete_rule(&self, arn: &str) -> Result<(), CloudError> {
+        self.runtime.block_on(self.elb.delete_rule(arn))
+    }
+
+    fn register_task_definition(&self, wanted: &NewTaskDefinition) -> Result<String, CloudError> {
+        self.runtime.block_on(self.ecs.register(wanted))
+    }
+
+    fn create_service(&self, wanted: &NewService) -> Result<String, CloudError> {
+        self.runtime.block_on(self.ecs.create_service(wanted))
+    }
+
+    fn set_desired_count(&self, cluster: &str, service: &str, count: u32) -> Result<(), CloudError> {
+        self.runtime.block_on(self.ecs.set_desired_count(cluster, service, count))
+    }
+
+    fn set_actions(&self, writes: &[RouteWrite]) -> Vec<Result<(), CloudError>> {
+        self.runtime.block_on(self.elb.set_actions(writes))
+    }
+
+    fn suspend_scaling(&self, resource: &str, suspended: Suspension) -> Result<(), CloudError> {
+        self.runtime.block_on(self.scaling.suspend(resource, suspended))
+    }
+
+    fn delete_service(&self, cluster: &str, service: &str) -> Result<(), CloudError> {
+        self.runtime.block_on(self.ecs.delete_service(cluster, service))
+    }
+
+    fn delete_target_group(&self, arn: &str) -> Result<(), CloudError> {
+        self.runtime.block_on(self.elb.delete_target_group(arn))
+    }
+
+    fn deregister_task_definition(&self, arn: &str) -> Result<(), CloudError> {
+        self.runtime.block_on(self.ecs.deregister(arn))
+    }
+}

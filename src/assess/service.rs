@@ -1,0 +1,196 @@
+//! Rules about the ECS service, its platform, its auto scaling and the alarms that guard it.
+
+use crate::finding::Finding;
+use crate::inventory::{Inventory, Service};
+use crate::playbook::Playbook;
+
+pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
+    let service = &inventory.service;
+    let rules = [
+        active(service),
+        stable(service),
+        managed(service),
+        controller(service),
+        strategy(service),
+        daemon(service),
+        windows(service),
+        platform_version(service),
+        service_connect(service),
+        registries(service),
+        exec(service),
+        subnets(playbook, service),
+        green_name(playbook, inventory),
+        code_owned(service),
+        scaling(inventory),
+    ];
+    rules.into_iter().flatten().chain(alarms(playbook, inventory)).collect()
+}
+
+fn active(service: &Service) -> Option<Finding> {
+    (service.status != "ACTIVE").then(|| {
+        Finding::block("service-not-active", format!("the service is {}", service.status))
+            .remedy("only an ACTIVE service can be migrated")
+    })
+}
+
+fn stable(service: &Service) -> Option<Finding> {
+    let rolling = service.deployments.iter().find(|d| d.rollout.as_deref().is_some_and(|r| r != "COMPLETED"));
+    let (running, desired) = (service.running_count, service.desired_count);
+    if service.deployments.len() <= 1 && rolling.is_none() && running == desired && desired > 0 {
+        return None;
+    }
+    let mut finding = Finding::block("service-not-stable", "the service is not stable now")
+        .evidence(format!("{running} of {desired} tasks run in {} deployments", service.deployments.len()))
+        .remedy("wait until its deployment is complete and every desired task runs (at least one), then try again");
+    if let Some(rollout) = rolling {
+        let state = rollout.rollout.as_deref().unwrap_or("unknown");
+        finding = finding.evidence(format!("deployment {} is {state}", rollout.id));
+    }
+    Some(finding)
+}
+
+fn managed(service: &Service) -> Option<Finding> {
+    (service.managed_by.as_deref() == Some("ECS")).then(|| {
+        Finding::block("service-managed-by-ecs", "the service is managed by ECS itself (Express mode)")
+            .remedy("migrate it to a service that you manage first")
+    })
+}
+
+fn controller(service: &Service) -> Option<Finding> {
+    let controller = service.controller.as_deref().filter(|c| *c != "ECS")?;
+    Some(
+        Finding::block("deployment-controller", format!("the service is deployed by {controller}"))
+            .evidence("its networking and load balancers cannot be cloned: they live in task sets")
+            .remedy("move the service to the ECS deployment controller first"),
+    )
+}
+
+fn strategy(service: &Service) -> Option<Finding> {
+    let native = service.load_balancers.iter().any(|l| l.advanced);
+    let strategy = service.strategy.as_deref().filter(|s| *s != "ROLLING");
+    if strategy.is_none() && !native {
+        return None;
+    }
+    Some(
+        Finding::warn(
+            "native-blue-green",
+            format!("the service uses ECS's own {} deployments", strategy.unwrap_or("blue/green")),
+        )
+        .evidence("ECS rewrites the weights of the production rule during a deployment of blue")
+        .remedy("do not deploy blue while the run is open; green is created with rolling deployments"),
+    )
+}
+
+fn daemon(service: &Service) -> Option<Finding> {
+    (service.scheduling.as_deref() == Some("DAEMON")).then(|| {
+        Finding::block("daemon-service", "the service runs one task on every instance (DAEMON)")
+            .remedy("a daemon's clone would land on the same instances; give it instances in IPv6-only subnets and migrate them as a whole")
+    })
+}
+
+fn windows(service: &Service) -> Option<Finding> {
+    let family = service.platform_family.as_deref().filter(|f| f.to_uppercase().contains("WINDOWS"))?;
+    Some(
+        Finding::block("windows", format!("the service runs on {family}"))
+            .remedy("ECS has no IPv6-only mode for Windows containers"),
+    )
+}
+
+fn platform_version(service: &Service) -> Option<Finding> {
+    let version = service.platform_version.as_deref()?;
+    let old = ["1.0.0", "1.1.0", "1.2.0", "1.3.0"].contains(&version);
+    old.then(|| {
+        Finding::block("platform-version", format!("the service runs on Fargate platform version {version}"))
+            .remedy("IPv6-only tasks need 1.4.0 or later: update the service to LATEST first")
+    })
+}
+
+fn service_connect(service: &Service) -> Option<Finding> {
+    service.publishes_service_connect.then(|| {
+        Finding::block("service-connect", "the service publishes endpoints through Service Connect")
+            .evidence("discovery names and client aliases are unique in a namespace, so a parallel service cannot have them")
+            .remedy("this version cannot migrate it; unpublish the endpoints, or move their clients to the load balancer first")
+    })
+}
+
+fn registries(service: &Service) -> Option<Finding> {
+    (!service.service_registries.is_empty()).then(|| {
+        Finding::warn("service-discovery", "the service is registered in Cloud Map")
+            .evidence(service.service_registries.join(", "))
+            .remedy("green is not registered: clients that find the service through Cloud Map keep talking to blue, so move them to the load balancer before `migrate finish`")
+    })
+}
+
+fn exec(service: &Service) -> Option<Finding> {
+    service.execute_command.then(|| {
+        Finding::warn("ecs-exec", "ECS Exec is enabled, and does not work in IPv6-only subnets")
+            .remedy("green is created without it; have another way to look into its tasks")
+    })
+}
+
+fn subnets(playbook: &Playbook, service: &Service) -> Option<Finding> {
+    let shared: Vec<&String> = playbook.green.network.subnets.iter().filter(|s| service.subnets.contains(s)).collect();
+    let first = shared.first()?;
+    Some(
+        Finding::block("subnet-of-blue", format!("{first} is a subnet of blue"))
+            .evidence(format!("blue runs in {}", service.subnets.join(", ")))
+            .remedy("name IPv6-only subnets in `green.network.subnets`; blue's are dual-stack"),
+    )
+}
+
+fn green_name(playbook: &Playbook, inventory: &Inventory) -> Option<Finding> {
+    let green = inventory.green_service.as_ref()?;
+    if green.tags.get("migrate:run") == Some(&playbook.name) {
+        return Some(
+            Finding::block("green-left-over", format!("the service `{}` is left over from an earlier run", green.name))
+                .evidence(green.arn.clone())
+                .remedy(format!("`migrate rollback {} --remove-green` removes what that run created", playbook.name)),
+        );
+    }
+    Some(
+        Finding::block("green-name-taken", format!("there is already a service `{}` in the cluster", green.name))
+            .evidence(green.arn.clone())
+            .remedy("choose another name in `green.name`"),
+    )
+}
+
+fn code_owned(service: &Service) -> Option<Finding> {
+    let stack = service.tags.get("aws:cloudformation:stack-name")?;
+    Some(
+        Finding::warn("owned-by-cloudformation", format!("the service belongs to the CloudFormation stack `{stack}`"))
+            .remedy("do not deploy the stack while the run is open: it would put weights and counts back"),
+    )
+}
+
+fn scaling(inventory: &Inventory) -> Option<Finding> {
+    let scaling = inventory.scaling.as_ref()?;
+    Some(
+        Finding::warn("auto-scaling", "blue has auto scaling, and green is created without")
+            .evidence(format!("{} to {} tasks by {}", scaling.min, scaling.max, scaling.policies.join(", ")))
+            .remedy(format!(
+                "blue's scaling in is suspended during the run, and restored by a rollback; green runs {} tasks: set `green.desired_count` for the peak, and register green for auto scaling before `migrate finish`",
+                inventory.service.desired_count
+            )),
+    )
+}
+
+fn alarms(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
+    let state = |name: &String| inventory.alarms.iter().find(|a| a.name == *name);
+    playbook
+        .health
+        .alarms
+        .iter()
+        .filter_map(|name| match state(name) {
+            None => Some(
+                Finding::block("alarm-not-found", format!("there is no alarm `{name}`"))
+                    .remedy("check the name, region and account, or take it out of `health.alarms`"),
+            ),
+            Some(alarm) if alarm.state == "ALARM" => Some(
+                Finding::block("alarm-already-red", format!("the alarm `{name}` is in ALARM already"))
+                    .evidence(alarm.reason.clone())
+                    .remedy("mend what it warns of first: it would condemn green at once"),
+            ),
+            Some(_) => None,
+        })
+        .collect()
+}

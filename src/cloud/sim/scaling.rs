@@ -1,0 +1,101 @@
+//! Application Auto Scaling: target tracking on requests per task, once a minute.
+//!
+//! It is here so that forgetting to suspend it hurts: when traffic leaves blue, blue shrinks, and
+//! then a way home leads to an undersized fleet.
+
+use chrono::{DateTime, Duration, DurationRound, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::faults::not_found;
+use super::universe::{Universe, ViolationKind, service_key};
+use crate::cloud::CloudError;
+use crate::inventory::{ScalableTarget, Suspension};
+
+pub(super) const REGISTER: &str = "application-autoscaling:RegisterScalableTarget";
+/// How long the load has to be low, or high, before anything happens.
+const LOW_FOR: Duration = Duration::minutes(15);
+const HIGH_FOR: Duration = Duration::minutes(3);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimScaling {
+    pub target: ScalableTarget,
+    /// `cluster/service`.
+    pub service: String,
+    /// Requests per minute and task that the policy aims at.
+    pub per_task: f64,
+    pub low_since: Option<DateTime<Utc>>,
+    pub high_since: Option<DateTime<Utc>>,
+}
+
+impl SimScaling {
+    /// What the policy makes of the number of tasks now.
+    fn decide(&mut self, desired: u32, load: f64, now: DateTime<Utc>) -> Option<u32> {
+        let bound = |count: i32| u32::try_from(count.max(0)).unwrap_or_default();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+        let needed = (load / self.per_task).ceil() as u32;
+        let wanted = needed.clamp(bound(self.target.min), bound(self.target.max).max(bound(self.target.min)));
+        self.low_since = (wanted < desired).then(|| self.low_since.unwrap_or(now));
+        self.high_since = (wanted > desired).then(|| self.high_since.unwrap_or(now));
+        let suspended = self.target.suspended;
+        let lasted = |since: Option<DateTime<Utc>>, long: Duration| since.is_some_and(|s| now - s >= long);
+        if lasted(self.low_since, LOW_FOR) && !suspended.dynamic_in {
+            return Some(desired - 1);
+        }
+        (lasted(self.high_since, HIGH_FOR) && !suspended.dynamic_out).then_some(wanted)
+    }
+}
+
+impl Universe {
+    pub(super) fn scaling_of(&self, cluster: &str, service: &str) -> Option<ScalableTarget> {
+        let key = service_key(cluster, service);
+        self.scaling.values().find(|s| s.service == key).map(|s| s.target.clone())
+    }
+
+    pub(super) fn suspend_scaling(&mut self, resource: &str, suspended: Suspension) -> Result<(), CloudError> {
+        let missing = || {
+            let text = format!(
+                "ObjectNotFoundException: No scalable target registered for service namespace: ecs, resource ID: {resource}"
+            );
+            not_found(REGISTER, text)
+        };
+        let scaling = self.scaling.get_mut(resource).ok_or_else(missing)?;
+        scaling.target.suspended = suspended;
+        scaling.low_since = None;
+        scaling.high_since = None;
+        Ok(())
+    }
+
+    /// Does what is due at the full minutes that have passed; says whether anything changed.
+    pub(super) fn tick_scaling(&mut self) -> bool {
+        if self.now < self.next_tick {
+            return false;
+        }
+        let minute = Duration::minutes(1);
+        self.next_tick = self.now.duration_trunc(minute).unwrap_or(self.now) + minute;
+        let mut scaled = Vec::new();
+        for scaling in self.scaling.values_mut() {
+            let Some(service) = self.services.get(&scaling.service).filter(|s| s.is_active()) else { continue };
+            let actual = &service.service.actual;
+            // Nothing is measured of a service without tasks, so nothing brings it back.
+            if actual.desired_count == 0 {
+                continue;
+            }
+            let groups = actual.load_balancers.iter().filter_map(|lb| lb.target_group.as_ref());
+            let names = groups.filter_map(|arn| self.target_groups.get(arn)).map(|g| g.group.name.as_str());
+            let load = self.traffic.share_of(names) * self.traffic.level(self.now);
+            if let Some(count) = scaling.decide(actual.desired_count, load, self.now) {
+                scaled.push((scaling.service.clone(), count));
+            }
+        }
+        let changed = !scaled.is_empty();
+        for (service, count) in scaled {
+            if service == self.blue.service && count < self.blue.desired_count {
+                let text = "auto scaling took tasks away because traffic had left".to_owned();
+                self.violate(ViolationKind::BlueShrunk, text);
+            }
+            self.change_service(&service, |s| s.desired_count = count);
+        }
+        changed
+    }
+}

@@ -1,0 +1,359 @@
+//! Requests, how routes split them, and what CloudWatch says about them.
+//!
+//! Invariant: what happened in a minute is a pure function of the seed, the minute, the target
+//! group and the history of the split; only that history is stored. CloudWatch's manners are kept:
+//! a minute is complete two minutes after its end, and what is zero is not reported at all.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, Timelike, Utc};
+use rand::SeedableRng;
+use rand_distr::{Binomial, Distribution, Poisson, StandardNormal};
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+use super::elb::forwards;
+use super::faults::{failed, refused};
+use super::scenario::Scenario;
+use super::universe::{Universe, ViolationKind, is_ours, mixed, number_of};
+use crate::cloud::{Cause, CloudError, Counts, MetricWindow, Minute};
+use crate::inventory::Route;
+
+pub(super) const GET_METRICS: &str = "cloudwatch:GetMetricData";
+/// Until then a minute is incomplete.
+const SETTLING: Duration = Duration::minutes(2);
+/// What of an incomplete minute is there already.
+const EARLY_PART: f64 = 0.6;
+const GREEN_ERRORS: f64 = 0.08;
+const GREEN_SLOWER: f64 = 4.0;
+/// How far the daily curve, and the noise of a minute, reach from the mean.
+const DAILY: f64 = 0.08;
+const NOISE: f64 = 0.03;
+/// Median and logarithmic spread of the time until a response begins.
+const MEDIAN_SECONDS: f64 = 0.08;
+const SPREAD: f64 = 0.5;
+/// A run has a few dozen epochs; this only bounds a test that never ends.
+const KEPT_EPOCHS: usize = 500;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Requests per minute to everything, on average.
+    pub per_minute: f64,
+    /// Error rate of an application that is well.
+    pub base_errors: f64,
+    /// Requests per minute that one of blue's tasks can answer.
+    pub task_capacity: f64,
+    pub epochs: Vec<Epoch>,
+    /// When green first received requests.
+    pub green_since: Option<DateTime<Utc>>,
+}
+
+/// A time in which the split did not change; it ends where the next one begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Epoch {
+    pub from: DateTime<Utc>,
+    /// By name of the target group, only those that receive anything.
+    pub flows: BTreeMap<String, Flow>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    /// Share of all requests, from 0 to 1.
+    pub share: f64,
+    pub healthy: u32,
+    pub registered: u32,
+}
+
+/// Complete minutes that were drawn before, so that watching a bake is not quadratic.
+#[derive(Debug, Default)]
+pub struct Memo(BTreeMap<(u64, i64), Drawn>);
+
+/// What a group answered in a minute.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Drawn {
+    requests: f64,
+    bad: f64,
+    /// Factor on the latency, the noise of the sample included.
+    slowness: f64,
+}
+
+/// What each target group gets of the requests that these routes match, by ARN.
+pub fn split<'a>(routes: impl IntoIterator<Item = (&'a Route, f64)>) -> BTreeMap<String, f64> {
+    let mut shares: BTreeMap<String, f64> = BTreeMap::new();
+    for (route, traffic) in routes {
+        let total: u32 = forwards(route).map(|(_, weight)| weight).sum();
+        for (arn, weight) in forwards(route).filter(|(_, weight)| *weight > 0) {
+            let share = traffic * f64::from(weight) / f64::from(total);
+            if share > 0.0 {
+                *shares.entry(arn.to_owned()).or_default() += share;
+            }
+        }
+    }
+    shares
+}
+
+impl Traffic {
+    /// Requests per minute without noise.
+    pub(super) fn level(&self, at: DateTime<Utc>) -> f64 {
+        let day = f64::from(at.num_seconds_from_midnight()) / 86_400.0;
+        self.per_minute * (1.0 + DAILY * (day * std::f64::consts::TAU).sin())
+    }
+
+    /// Share of the requests that these groups receive now, by name.
+    pub(super) fn share_of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> f64 {
+        let Some(epoch) = self.epochs.last() else { return 0.0 };
+        names.into_iter().filter_map(|name| epoch.flows.get(name)).map(|f| f.share).sum()
+    }
+
+    /// The parts of a minute with the flow of a group in them, as fractions of the minute.
+    fn flows_in(&self, name: &str, minute: DateTime<Utc>) -> impl Iterator<Item = (f64, Flow)> {
+        let end = minute + Duration::minutes(1);
+        let first = self.epochs.partition_point(|e| e.from <= minute).saturating_sub(1);
+        let parts = self.epochs.iter().enumerate().skip(first).take_while(move |(_, e)| e.from < end);
+        parts.filter_map(move |(at, epoch)| {
+            let until = self.epochs.get(at + 1).map_or(end, |next| next.from.min(end));
+            let length = (until - epoch.from.max(minute)).num_milliseconds();
+            let flow = *epoch.flows.get(name)?;
+            #[expect(clippy::cast_precision_loss, reason = "at most 60,000")]
+            let part = length.max(0) as f64 / 60_000.0;
+            Some((part, flow))
+        })
+    }
+}
+
+impl Universe {
+    /// Whether any request can still go to blue: a route that is not ours gives it weight.
+    pub(super) fn blue_is_needed(&self) -> bool {
+        let routes = self.routes.values().filter(|r| !is_ours(&r.tags)).map(|r| &r.route.actual);
+        let mut weighted = routes.flat_map(forwards).filter(|(_, weight)| *weight > 0);
+        weighted.any(|(arn, _)| self.blue.target_groups.iter().any(|blue| blue == arn))
+    }
+
+    /// Notes a change of the split, and what about it must never be.
+    pub(super) fn record_traffic(&mut self) {
+        let routes = self.routes.values().map(|r| (&r.route.actual, r.traffic));
+        let mut flows = BTreeMap::new();
+        for (arn, share) in split(routes) {
+            let (healthy, registered) = self.target_counts(&arn);
+            if let Some(group) = self.target_groups.get(&arn) {
+                flows.insert(group.group.name.clone(), Flow { share, healthy, registered });
+            }
+        }
+        if self.traffic.epochs.last().is_none_or(|last| last.flows != flows) {
+            self.begin_epoch(flows);
+            self.note_overload();
+        }
+    }
+
+    fn begin_epoch(&mut self, flows: BTreeMap<String, Flow>) {
+        let now = self.now;
+        let to_green = |name: &String| {
+            let group = self.target_groups.values().find(|g| g.group.name == *name);
+            group.is_some_and(|g| self.is_green(&g.group.arn))
+        };
+        if self.traffic.green_since.is_none() && flows.keys().any(to_green) {
+            self.traffic.green_since = Some(now);
+        }
+        let epochs = &mut self.traffic.epochs;
+        if epochs.last().is_some_and(|last| last.from == now) {
+            epochs.pop();
+        }
+        epochs.push(Epoch { from: now, flows });
+        if epochs.len() > KEPT_EPOCHS {
+            epochs.remove(0);
+        }
+    }
+
+    fn is_green(&self, arn: &str) -> bool {
+        self.target_groups.get(arn).is_some_and(|g| g.group.ip_address_type == "ipv6")
+    }
+
+    /// The weights that no healthy target stands behind, and the requests that nobody answers.
+    pub(super) fn unhealthy_weights(&self) -> Vec<(ViolationKind, String)> {
+        let mut found = Vec::new();
+        for stored in self.routes.values().filter(|r| !is_ours(&r.tags)) {
+            let route = &stored.route.actual;
+            let mut total = 0;
+            for (arn, weight) in forwards(route).filter(|(_, weight)| *weight > 0) {
+                total += weight;
+                let (healthy, registered) = self.target_counts(arn);
+                let what = || format!("route {} gives weight to {arn}", route.at.arn());
+                if healthy == 0 {
+                    found.push((ViolationKind::WeightWithoutHealth, what()));
+                }
+                if registered == 0 && stored.traffic > 0.0 {
+                    found.push((ViolationKind::TrafficUnserved, what()));
+                }
+            }
+            if total == 0 && stored.traffic > 0.0 && forwards(route).next().is_some() {
+                let what = format!("route {} gives no weight to anything", route.at.arn());
+                found.push((ViolationKind::TrafficUnserved, what));
+            }
+        }
+        found
+    }
+
+    /// What was so before the tool acted is the world's doing.
+    pub(super) fn judge_weights(&mut self, already: &[(ViolationKind, String)]) {
+        for (kind, what) in self.unhealthy_weights() {
+            if !already.iter().any(|(k, w)| *k == kind && *w == what) {
+                self.violate(kind, what);
+            }
+        }
+    }
+
+    fn note_overload(&mut self) {
+        let (load, capacity) = (self.blue_share() * self.traffic.per_minute, self.blue_capacity());
+        if load > capacity {
+            let what = format!("{load:.0} requests per minute, enough tasks for {capacity:.0}");
+            self.violate(ViolationKind::BlueOverloaded, what);
+        }
+    }
+
+    fn blue_share(&self) -> f64 {
+        let groups = self.blue.target_groups.iter().filter_map(|arn| self.target_groups.get(arn));
+        self.traffic.share_of(groups.map(|g| g.group.name.as_str()))
+    }
+
+    fn blue_capacity(&self) -> f64 {
+        let healthy = self.services.get(&self.blue.service).map_or(0, |s| s.healthy(self.now));
+        f64::from(u32::try_from(healthy).unwrap_or(u32::MAX)) * self.traffic.task_capacity
+    }
+
+    /// The minutes of a window that are over, as CloudWatch reports them now.
+    pub(super) fn metrics(&self, window: &MetricWindow, memo: &mut Memo) -> Result<Vec<Minute>, CloudError> {
+        let outage = Duration::seconds(i64::from(self.knobs.outage_after_s));
+        let blind_from = self.traffic.green_since.map(|since| since + outage);
+        if self.scenario == Scenario::MetricsOutage && blind_from.is_some_and(|from| self.now >= from) {
+            let text = "InternalServiceFault: The request processing has failed because of an unknown error";
+            return Err(failed(GET_METRICS, Cause::Unknown, text));
+        }
+        let factor = window.latency.as_deref().map(latency_factor).transpose()?;
+        let mut minutes = Vec::new();
+        let mut start = window.from;
+        while start < window.to {
+            let green = self.counts(&window.green, start, factor, memo);
+            let blue = self.counts(&window.blue, start, factor, memo);
+            minutes.push(Minute { start, green, blue });
+            start += Duration::minutes(1);
+        }
+        Ok(minutes)
+    }
+
+    fn counts(&self, arns: &[String], minute: DateTime<Utc>, factor: Option<f64>, memo: &mut Memo) -> Counts {
+        let end = minute + Duration::minutes(1);
+        let mut counts = Counts::default();
+        if self.now < end {
+            return counts;
+        }
+        let complete = self.now >= end + SETTLING;
+        let reported = |value: f64| if complete { value } else { (value * EARLY_PART).floor() };
+        let add = |sum: &mut Option<f64>, value: f64| {
+            if value > 0.0 {
+                *sum = Some(sum.unwrap_or_default() + value);
+            }
+        };
+        for group in arns.iter().filter_map(|arn| self.target_groups.get(arn)) {
+            let drawn = self.drawn(&group.group.arn, &group.group.name, minute, complete, memo);
+            let requests = reported(drawn.requests);
+            add(&mut counts.requests, requests);
+            add(&mut counts.bad, reported(drawn.bad));
+            if let Some(factor) = factor.filter(|_| requests > 0.0) {
+                let latency = MEDIAN_SECONDS * factor * drawn.slowness;
+                counts.latency = Some(counts.latency.unwrap_or_default().max(latency));
+            }
+        }
+        counts
+    }
+
+    fn drawn(&self, arn: &str, name: &str, minute: DateTime<Utc>, complete: bool, memo: &mut Memo) -> Drawn {
+        let key = (number_of(name), minute.timestamp() / 60);
+        if let Some(known) = memo.0.get(&key) {
+            return *known;
+        }
+        let drawn = self.draw(arn, name, minute, key);
+        // The history of a minute that is over does not change any more.
+        if complete {
+            memo.0.insert(key, drawn);
+        }
+        drawn
+    }
+
+    fn draw(&self, arn: &str, name: &str, minute: DateTime<Utc>, key: (u64, i64)) -> Drawn {
+        let number = key.1.unsigned_abs();
+        let noise = 1.0 + NOISE * (2.0 * fraction(mixed(&[self.seed, number, 0xe0])) - 1.0);
+        let level = self.traffic.level(minute) * noise;
+        let (mut expected, mut failing, mut busy) = (0.0, 0.0, 0.0);
+        for (part, flow) in self.traffic.flows_in(name, minute).filter(|(_, flow)| flow.registered > 0) {
+            let (errors, load) = self.answers(arn, flow, level);
+            let requests = level * part * flow.share;
+            expected += requests;
+            failing += requests * errors;
+            busy += requests * load;
+        }
+        if expected <= 0.0 {
+            return Drawn::default();
+        }
+        let mut rng = Pcg64::seed_from_u64(mixed(&[self.seed, number, key.0]));
+        let requests = Poisson::new(expected).map_or(0.0, |d| d.sample(&mut rng));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole, positive draw")]
+        let whole = requests as u64;
+        let rate = (failing / expected).clamp(0.0, 1.0);
+        let bad = Binomial::new(whole, rate).map_or(0, |d| d.sample(&mut rng));
+        let jitter: f64 = StandardNormal.sample(&mut rng);
+        let slowness = busy / expected * (0.5 * jitter / requests.max(1.0).sqrt()).exp();
+        Drawn { requests, bad: f64::from(u32::try_from(bad).unwrap_or(u32::MAX)), slowness }
+    }
+
+    /// Error rate and slowness of a group under a flow.
+    fn answers(&self, arn: &str, flow: Flow, level: f64) -> (f64, f64) {
+        if flow.healthy == 0 {
+            // The load balancer fails open, and nobody answers.
+            return (1.0, 10.0);
+        }
+        if self.blue.target_groups.iter().any(|blue| blue == arn) {
+            let load = level * flow.share / (self.traffic.task_capacity * f64::from(flow.healthy));
+            let refused = (1.0 - 1.0 / load.max(1.0)).max(0.0);
+            return (self.traffic.base_errors + refused, load.max(1.0));
+        }
+        match self.scenario {
+            Scenario::GreenErrors if self.is_green(arn) => (GREEN_ERRORS, 1.0),
+            Scenario::GreenSlow if self.is_green(arn) => (self.traffic.base_errors, GREEN_SLOWER),
+            _ => (self.traffic.base_errors, 1.0),
+        }
+    }
+}
+
+/// A number from 0 to 1 from mixed bits.
+fn fraction(bits: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    let upper = (bits >> 11) as f64;
+    upper / 9_007_199_254_740_992.0
+}
+
+/// What a statistic of the log-normal latency is as a multiple of its median.
+fn latency_factor(statistic: &str) -> Result<f64, CloudError> {
+    if statistic == "Average" {
+        return Ok((SPREAD * SPREAD / 2.0).exp());
+    }
+    let percentile = statistic.strip_prefix('p').and_then(|p| p.parse::<f64>().ok());
+    match percentile.filter(|p| *p > 0.0 && *p < 100.0) {
+        Some(percentile) => Ok((SPREAD * normal_quantile(percentile / 100.0)).exp()),
+        None => {
+            let text = format!("ValidationError: The value {statistic} for parameter Stat is not supported");
+            Err(refused(GET_METRICS, text))
+        }
+    }
+}
+
+/// Quantile of the standard normal distribution, to three digits (Abramowitz and Stegun 26.2.23).
+fn normal_quantile(p: f64) -> f64 {
+    let tail = p.min(1.0 - p);
+    let t = (-2.0 * tail.ln()).sqrt();
+    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
+    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
+    (t - above / below).copysign(p - 0.5)
+}

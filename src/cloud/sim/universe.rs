@@ -1,0 +1,298 @@
+//! The simulated cloud as data: one value that can be saved, compared and replayed.
+//!
+//! Invariant: the same universe and the same calls yield the same universe. Maps are ordered,
+//! randomness is a hash of the seed and of what is asked, and time is a field. Nothing here opens
+//! a file or reads a clock; [`super::Sim`] does the former, and nobody the latter.
+//!
+//! Deliberately absent: subnets' routes, security groups, images, IAM. What a run asks the cloud
+//! about is here; what only a network would notice is not.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::ecs::SimService;
+use super::elb::{SimGroup, SimRoute};
+use super::faults::{CallLog, Fault};
+use super::scaling::SimScaling;
+use super::scenario::Scenario;
+use super::traffic::Traffic;
+use crate::cloud::Identity;
+use crate::inventory::{Alarm, LoadBalancer, TaskDefinition};
+
+/// Begins the name of every tag that marks what `migrate` created.
+pub const OUR_TAG: &str = "migrate:";
+
+/// How many violations are kept; one is enough for a test to fail.
+const KEPT_VIOLATIONS: usize = 50;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Universe {
+    /// Version of this structure, so that an old file is refused rather than misread.
+    pub format: u32,
+    pub seed: u64,
+    pub scenario: Scenario,
+    pub now: DateTime<Utc>,
+    pub identity: Identity,
+    pub knobs: Knobs,
+    pub faults: Vec<Fault>,
+    pub calls: CallLog,
+    /// What happened that must never happen.
+    pub violations: Vec<Violation>,
+    /// Blue as it was at the origin: what the invariants are judged against.
+    pub blue: Blue,
+    /// Cluster ARNs by name.
+    pub clusters: BTreeMap<String, String>,
+    /// By ARN.
+    pub load_balancers: BTreeMap<String, LoadBalancer>,
+    /// By ARN.
+    pub target_groups: BTreeMap<String, SimGroup>,
+    /// By the ARN of the rule, or of the listener for its default action.
+    pub routes: BTreeMap<String, SimRoute>,
+    /// By `cluster/service`; a deleted service stays as `INACTIVE` until its name is used again.
+    pub services: BTreeMap<String, SimService>,
+    /// By ARN.
+    pub task_definitions: BTreeMap<String, SimTaskDefinition>,
+    /// Whether each subnet is IPv6-only.
+    pub subnets: BTreeMap<String, bool>,
+    /// By resource.
+    pub scaling: BTreeMap<String, SimScaling>,
+    pub alarms: BTreeMap<String, Alarm>,
+    pub traffic: Traffic,
+    /// The next full minute, in which auto scaling looks at the load.
+    pub next_tick: DateTime<Utc>,
+    pub next_id: u64,
+}
+
+/// Settings that make the cloud less convenient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Knobs {
+    /// A read may return what was true up to this long ago.
+    pub read_lag_ms: u32,
+    /// What one call takes.
+    pub call_ms: u32,
+    /// Whether a forward action refuses target groups of both address families.
+    pub rejects_mixed_families: bool,
+    /// How long green's traffic flows before CloudWatch fails, in the scenario `metrics-outage`.
+    pub outage_after_s: u32,
+    /// Rules that a load balancer may have, default actions not counted.
+    pub rule_limit: usize,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Knobs { read_lag_ms: 0, call_ms: 80, rejects_mixed_families: false, outage_after_s: 300, rule_limit: 100 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blue {
+    /// `cluster/service`.
+    pub service: String,
+    pub desired_count: u32,
+    /// ARNs of its target groups.
+    pub target_groups: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimTaskDefinition {
+    pub definition: TaskDefinition,
+    pub revision: u32,
+    pub active: bool,
+}
+
+/// Something that breaks an invariant of the tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Violation {
+    pub at: DateTime<Utc>,
+    pub kind: ViolationKind,
+    pub what: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ViolationKind {
+    /// A forward action whose weights are all zero.
+    AllWeightsZero,
+    /// A positive weight on a group without healthy targets.
+    WeightWithoutHealth,
+    /// Requests answered 503 by the load balancer.
+    TrafficUnserved,
+    /// Blue wants fewer tasks than at the origin, although it may still be needed.
+    BlueShrunk,
+    /// Blue has too few healthy tasks for the traffic that it gets.
+    BlueOverloaded,
+    /// Something that the tool did not create was deleted.
+    ForeignDeleted,
+    /// A write changed what is not the tool's in a route.
+    ForeignChanged,
+}
+
+/// A value whose change becomes visible late.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lagging<T> {
+    pub actual: T,
+    /// What reads still return, and until when.
+    stale: Option<(T, DateTime<Utc>)>,
+}
+
+impl<T: Clone> Lagging<T> {
+    pub fn new(actual: T) -> Self {
+        Lagging { actual, stale: None }
+    }
+
+    pub fn seen(&self, now: DateTime<Utc>) -> &T {
+        match &self.stale {
+            Some((old, until)) if now < *until => old,
+            _ => &self.actual,
+        }
+    }
+
+    pub fn set(&mut self, value: T, now: DateTime<Utc>, lag: Duration) {
+        if lag > Duration::zero() {
+            self.stale = Some((self.seen(now).clone(), now + lag));
+        } else {
+            self.stale = None;
+        }
+        self.actual = value;
+    }
+}
+
+impl Universe {
+    /// Lets time pass until `to`, and everything happen that is due until then.
+    pub fn advance(&mut self, to: DateTime<Utc>) {
+        loop {
+            let tasks = self.services.values().filter_map(|s| s.next_event(self.now)).min();
+            let tick = (!self.scaling.is_empty()).then_some(self.next_tick);
+            let Some(due) = tasks.into_iter().chain(tick).min().filter(|due| *due <= to) else { break };
+            self.now = self.now.max(due);
+            // A minute in which auto scaling changes nothing has no consequences.
+            if self.tick_scaling() || tasks == Some(due) {
+                self.settle();
+            }
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// Draws all consequences of what the world did.
+    pub fn settle(&mut self) {
+        self.reconcile_services();
+        self.record_traffic();
+    }
+
+    /// How long this read, or the visibility of this write, lags: anything up to the knob.
+    pub(super) fn lag(&self) -> Duration {
+        let most = u64::from(self.knobs.read_lag_ms);
+        if most == 0 {
+            return Duration::zero();
+        }
+        let drawn = mixed(&[self.seed, self.calls.count, 0x1a6]) % (most + 1);
+        Duration::milliseconds(i64::try_from(drawn).unwrap_or_default())
+    }
+
+    /// The random part of a new ARN.
+    pub(super) fn fresh_id(&mut self) -> String {
+        self.next_id += 1;
+        format!("{:016x}", mixed(&[self.seed, self.next_id, 0x1d]))
+    }
+
+    pub(super) fn violate(&mut self, kind: ViolationKind, what: String) {
+        let known = self.violations.iter().any(|v| v.kind == kind && v.what == what);
+        if !known && self.violations.len() < KEPT_VIOLATIONS {
+            self.violations.push(Violation { at: self.now, kind, what });
+        }
+    }
+
+    /// Everything that a full rollback, one that removes green, must leave as it was.
+    pub fn estate_fingerprint(&self) -> Value {
+        self.fingerprint(true)
+    }
+
+    /// Like [`Universe::estate_fingerprint`], without what bears a tag of the tool: what any
+    /// rollback must leave as it was.
+    pub fn foreign_fingerprint(&self) -> Value {
+        self.fingerprint(false)
+    }
+
+    fn fingerprint(&self, with_ours: bool) -> Value {
+        let shown = |tags: &BTreeMap<String, String>| with_ours || !is_ours(tags);
+        let routes: Vec<Value> = self
+            .routes
+            .values()
+            .filter(|r| shown(&r.tags))
+            .map(|r| json!({ "route": r.route.actual, "tags": r.tags }))
+            .collect();
+        let groups: Vec<Value> =
+            self.target_groups.values().filter(|g| shown(&g.group.tags)).map(|g| json!(self.group_seen(g))).collect();
+        let services: Vec<Value> = self
+            .services
+            .values()
+            .filter(|s| s.is_active() && shown(&s.service.actual.tags))
+            .map(SimService::fingerprint)
+            .collect();
+        let definitions: Vec<&String> = self
+            .task_definitions
+            .iter()
+            .filter(|(_, d)| d.active && shown(&d.definition.tags))
+            .map(|(arn, _)| arn)
+            .collect();
+        let scaling: Vec<Value> = self.scaling.values().map(|s| json!(s.target)).collect();
+        json!({
+            "load_balancers": self.load_balancers,
+            "routes": routes,
+            "target_groups": groups,
+            "services": services,
+            "task_definitions": definitions,
+            "scaling": scaling,
+        })
+    }
+}
+
+/// Whether tags mark something that the tool created.
+pub(super) fn is_ours(tags: &BTreeMap<String, String>) -> bool {
+    tags.keys().any(|key| key.starts_with(OUR_TAG))
+}
+
+/// Tags of a copy: those of the original that can be set, and the wanted ones over them.
+pub(super) fn inherited_tags(
+    from: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut tags = from.clone();
+    tags.retain(|key, _| !key.starts_with("aws:"));
+    tags.extend(wanted.clone());
+    tags
+}
+
+/// The name at the end of an ARN, or the name itself.
+pub(super) fn short(name_or_arn: &str) -> &str {
+    name_or_arn.rsplit('/').next().unwrap_or(name_or_arn)
+}
+
+/// `cluster/service` from names or ARNs.
+pub(super) fn service_key(cluster: &str, service: &str) -> String {
+    format!("{}/{}", short(cluster), short(service))
+}
+
+/// A well mixed number that depends on every part, in order (SplitMix64).
+pub(super) fn mixed(parts: &[u64]) -> u64 {
+    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |state, part| {
+        let mut z = (state ^ part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}
+
+/// A number for a name (FNV-1a).
+pub(super) fn number_of(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,112 @@
+//! From a playbook to the [`Inventory`]: reads everything that a migration will touch, changes nothing.
+//!
+//! What is missing is a finding, not an error: only a call that failed is an error.
+
+use crate::cloud::{Cloud, CloudError, Identity, Watch};
+use crate::finding::Finding;
+use crate::inventory::{Inventory, Service, TargetGroup};
+use crate::playbook::Playbook;
+
+/// What discovery came to.
+#[derive(Debug)]
+pub enum Discovery {
+    Found(Box<Inventory>),
+    /// Something without which there is nothing to plan does not exist.
+    Missing(Vec<Finding>),
+}
+
+/// Reads the estate around the playbook's service.
+pub fn discover(cloud: &dyn Cloud, identity: &Identity, playbook: &Playbook) -> Result<Discovery, CloudError> {
+    let (cluster, name) = (&playbook.service.cluster, &playbook.service.name);
+    let green_name = playbook.green_name();
+    let first = cloud.observe(&Watch {
+        services: vec![(cluster.clone(), name.clone()), (cluster.clone(), green_name)],
+        scaling: Some((cluster.clone(), name.clone())),
+        alarms: playbook.health.alarms.clone(),
+        ..Watch::default()
+    })?;
+    let mut services = first.services.into_iter();
+    let (service, green_service) = (services.next().flatten(), services.next().flatten());
+    let Some(service) = service else {
+        return Ok(Discovery::Missing(vec![missing_service(cluster, name, identity)]));
+    };
+    let task_definition = cloud.task_definition(&service.task_definition)?;
+    let chosen = match choose_groups(playbook, &service, cloud)? {
+        Ok(groups) => groups,
+        Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+    };
+    let mut balancers: Vec<String> = chosen.iter().flat_map(|g| g.load_balancers.clone()).collect();
+    balancers.sort();
+    balancers.dedup();
+    let alarms = first.alarms.transpose()?.unwrap_or_default();
+    Ok(Discovery::Found(Box::new(Inventory {
+        account: identity.account.clone(),
+        region: identity.region.clone(),
+        green_service,
+        task_definition,
+        target_groups: chosen,
+        load_balancers: cloud.load_balancers(&balancers)?,
+        routes: cloud.routes(&balancers)?,
+        scaling: first.scaling,
+        alarms,
+        service,
+    })))
+}
+
+/// The blue target groups that take part: all of the service's, or those that the playbook names.
+fn choose_groups(
+    playbook: &Playbook,
+    service: &Service,
+    cloud: &dyn Cloud,
+) -> Result<Result<Vec<TargetGroup>, Finding>, CloudError> {
+    let wanted = &playbook.service;
+    let arns: Vec<String> = service
+        .load_balancers
+        .iter()
+        .filter(|l| wanted.container.as_ref().is_none_or(|c| *c == l.container))
+        .filter_map(|l| l.target_group.clone())
+        .collect();
+    if arns.is_empty() {
+        return Ok(Err(no_groups(playbook, service)));
+    }
+    let groups = cloud.target_groups(&arns)?;
+    if wanted.target_groups.is_empty() {
+        return Ok(Ok(groups));
+    }
+    let named = |g: &TargetGroup| wanted.target_groups.iter().any(|w| *w == g.arn || *w == g.name);
+    let strangers: Vec<&String> =
+        wanted.target_groups.iter().filter(|w| !groups.iter().any(|g| g.arn == **w || g.name == **w)).collect();
+    if let Some(stranger) = strangers.first() {
+        let theirs: Vec<&str> = groups.iter().map(|g| g.name.as_str()).collect();
+        let finding =
+            Finding::block("target-group-not-of-service", format!("{stranger} is no target group of the service"))
+                .evidence(format!("the service is in {}", theirs.join(", ")))
+                .remedy("name target groups of the service in `service.target_groups`, or leave the field out");
+        return Ok(Err(finding));
+    }
+    Ok(Ok(groups.into_iter().filter(named).collect()))
+}
+
+fn missing_service(cluster: &str, name: &str, identity: &Identity) -> Finding {
+    Finding::block("service-not-found", format!("there is no ECS service `{name}` in cluster `{cluster}`"))
+        .evidence(format!(
+            "looked in account {} and region {} as {}",
+            identity.account, identity.region, identity.caller
+        ))
+        .remedy("check `service.cluster`, `service.name`, the region and the AWS profile")
+}
+
+fn no_groups(playbook: &Playbook, service: &Service) -> Finding {
+    if service.load_balancers.is_empty() {
+        return Finding::block("no-load-balancer", format!("the service `{}` is behind no load balancer", service.name))
+            .remedy("listener weights need a service behind an Application Load Balancer; services without one cannot be migrated by this version");
+    }
+    let containers: Vec<String> = service.load_balancers.iter().map(|l| l.container.clone()).collect();
+    let asked = playbook.service.container.clone().unwrap_or_default();
+    Finding::block(
+        "container-without-target-group",
+        format!("no target group of the service belongs to container `{asked}`"),
+    )
+    .evidence(format!("containers with target groups: {}", containers.join(", ")))
+    .remedy("name one of these in `service.container`, or leave the field out")
+}

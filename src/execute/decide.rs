@@ -1,0 +1,340 @@
+//! What to do next: a pure function of the run's progress and the time.
+//!
+//! It reads no clock and asks no cloud. Every way a run can go is one of the arms below; the loop
+//! around it only carries the steps out.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Stop;
+use crate::cloud::Cause as CallCause;
+use crate::gate::Verdict;
+use crate::inventory::RouteAt;
+use crate::journal::progress::{Attempt, Bake, Failure, Judged, Phase, Progress};
+use crate::journal::{Cause, Event, Goal, HoldReason};
+use crate::operation::Operation;
+use crate::plan::Planned;
+use crate::playbook::{AfterRollback, OnNoData};
+use crate::traffic::Share;
+
+/// The next thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Perform the plan's operation of this name.
+    Perform(String),
+    /// Undo the plan's operation of this name.
+    Undo(String),
+    /// Move traffic; stage 0 is home.
+    Shift {
+        stage: usize,
+        share: Share,
+    },
+    /// Look, and record a verdict.
+    Judge,
+    /// Record what follows from what is known.
+    Record(Event),
+    /// Nothing to do before this time; what is waited for.
+    WaitUntil(DateTime<Utc>, String),
+    Return(Stop),
+}
+
+/// Between two judgements of a bake.
+const TICK_SECONDS: i64 = 60;
+/// Between two judgements while nobody can see before a shift.
+const BLIND_TICK_SECONDS: i64 = 10;
+/// How long nobody may see before a shift until the run holds.
+const BLIND_BEFORE_SHIFT_SECONDS: i64 = 60;
+/// How long nobody may see during a bake until the run holds.
+const BLIND_IN_BAKE_SECONDS: i64 = 300;
+/// The shortest extension of a bake that lacks evidence; otherwise it is as long as the bake.
+const EXTENSION_MIN_SECONDS: i64 = 300;
+/// Attempts at an operation before the run holds.
+const ATTEMPTS: u32 = 6;
+/// Attempts at the way home, or at an undo, before the run is stuck.
+const ATTEMPTS_HOME: u32 = 10;
+/// The longest pause between two attempts.
+const BACKOFF_MAX_SECONDS: i64 = 60;
+
+/// Decides what a run does next.
+pub fn decide(progress: &Progress, now: DateTime<Utc>) -> Step {
+    if progress.stuck.is_some() {
+        return Step::Return(Stop::Stuck);
+    }
+    if progress.held.is_some() {
+        return Step::Return(Stop::Held);
+    }
+    match progress.phase {
+        Phase::Preparing => {
+            operations(progress, &progress.header.plan.prepare, now).unwrap_or(Step::Record(Event::Readied))
+        }
+        Phase::Open => open(progress, now),
+        Phase::Unwinding => unwinding(progress, now),
+        Phase::Finishing => {
+            operations(progress, &progress.header.plan.finish, now).unwrap_or(Step::Record(Event::Finished))
+        }
+        Phase::Shifted | Phase::RolledBack | Phase::Finished => Step::Return(Stop::Reached),
+    }
+}
+
+/// The first operation of a list that is not done; `None` where all are.
+fn operations(progress: &Progress, list: &[Planned], now: DateTime<Utc>) -> Option<Step> {
+    let next = list.iter().find(|p| !progress.operations.get(&p.id).is_some_and(|a| a.done))?;
+    let perform = Step::Perform(next.id.clone());
+    let Some(attempt) = progress.operations.get(&next.id) else { return Some(perform) };
+    Some(match trouble(attempt, ATTEMPTS, now) {
+        Trouble::None => perform,
+        Trouble::Later(at, why) => Step::WaitUntil(at, why),
+        Trouble::GiveUp(why, reason) => {
+            Step::Record(Event::Held { why, reason: format!("{}: {reason}", next.operation.title()) })
+        }
+    })
+}
+
+/// What the failures of an attempt ask for.
+enum Trouble {
+    None,
+    Later(DateTime<Utc>, String),
+    GiveUp(HoldReason, String),
+}
+
+fn trouble(attempt: &Attempt, limit: u32, now: DateTime<Utc>) -> Trouble {
+    let Some((at, failure)) = &attempt.failure else { return Trouble::None };
+    let error = match failure {
+        Failure::Drift(drift) => {
+            let reason =
+                format!("somebody else changed {}: expected {}, found {}", drift.what, drift.expected, drift.found);
+            return Trouble::GiveUp(HoldReason::Drift, reason);
+        }
+        Failure::Call(error) => error,
+    };
+    match error.cause {
+        CallCause::Credentials => Trouble::GiveUp(HoldReason::Credentials, error.to_string()),
+        CallCause::Denied | CallCause::Refused | CallCause::NotFound => {
+            Trouble::GiveUp(HoldReason::Failing, error.to_string())
+        }
+        CallCause::Throttled | CallCause::Unreachable | CallCause::Unknown => {
+            if attempt.failures >= limit {
+                return Trouble::GiveUp(HoldReason::Failing, format!("{error} ({} attempts)", attempt.failures));
+            }
+            let pause = (1_i64 << attempt.failures.min(6)).min(BACKOFF_MAX_SECONDS);
+            let again = *at + TimeDelta::seconds(pause);
+            if now >= again { Trouble::None } else { Trouble::Later(again, format!("to try again after: {error}")) }
+        }
+    }
+}
+
+fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
+    let Some(goal) = progress.goal.filter(|_| !progress.goal_reached()) else {
+        return Step::Return(Stop::Reached);
+    };
+    if progress.stage > progress.passed {
+        return match &progress.bake {
+            Some(bake) => baking(progress, goal, bake, now),
+            None => Step::Record(begin_bake(progress, now)),
+        };
+    }
+    if progress.passed >= progress.stages() {
+        return Step::Record(Event::Shifted);
+    }
+    before_shift(progress, goal, now)
+}
+
+fn begin_bake(progress: &Progress, now: DateTime<Utc>) -> Event {
+    let stage = progress.stage;
+    let bake = progress.header.plan.playbook.stages.get(stage - 1).map_or_else(Default::default, |s| s.bake.0);
+    let until = TimeDelta::from_std(bake).ok().and_then(|b| now.checked_add_signed(b));
+    Event::BakeBegan { stage, until: until.unwrap_or(DateTime::<Utc>::MAX_UTC) }
+}
+
+/// The judgement of the present stage, if it is recent enough to act on.
+fn fresh(progress: &Progress, now: DateTime<Utc>, seconds: i64) -> Option<&Judged> {
+    let judged = progress.judged.as_ref().filter(|j| j.stage == progress.stage)?;
+    (now - judged.at < TimeDelta::seconds(seconds)).then_some(judged)
+}
+
+fn blind_for(progress: &Progress, now: DateTime<Utc>) -> TimeDelta {
+    progress.blind_since.map_or(TimeDelta::zero(), |since| now - since)
+}
+
+fn before_shift(progress: &Progress, goal: Goal, now: DateTime<Utc>) -> Step {
+    let next = progress.stage + 1;
+    let stage = progress.header.plan.playbook.stages.get(next - 1);
+    let under_way = progress.shift.is_some();
+    let blind = progress.blind_since.is_some();
+    let Some(judged) = fresh(progress, now, if blind { BLIND_TICK_SECONDS } else { TICK_SECONDS }) else {
+        return Step::Judge;
+    };
+    let reason = judged.judgement.reason.clone();
+    let exposed = progress.share > Share::NONE || under_way;
+    match judged.judgement.verdict {
+        Verdict::Degraded if exposed => return turn_back(progress, reason),
+        Verdict::Degraded => {
+            let reason = format!("green is not fit to receive traffic: {reason}");
+            return Step::Record(Event::Held { why: HoldReason::NotReady, reason });
+        }
+        Verdict::CannotSee if blind_for(progress, now) >= TimeDelta::seconds(BLIND_BEFORE_SHIFT_SECONDS) => {
+            return Step::Record(Event::Held { why: HoldReason::Blind, reason });
+        }
+        Verdict::CannotSee => return Step::WaitUntil(judged.at + TimeDelta::seconds(BLIND_TICK_SECONDS), reason),
+        Verdict::NotEnoughEvidence if !exposed => {
+            return Step::Record(Event::Held { why: HoldReason::NotReady, reason });
+        }
+        Verdict::NotEnoughEvidence | Verdict::Healthy => {}
+    }
+    if stage.is_some_and(|s| s.approve) && goal.approves != Some(next) && !under_way {
+        let reason = format!("stage {next} wants an approval: `migrate advance` gives it");
+        return Step::Record(Event::Held { why: HoldReason::Approval, reason });
+    }
+    let shift = Step::Shift { stage: next, share: progress.header.plan.share(next) };
+    let Some(attempt) = progress.shift.as_ref().map(|s| &s.attempt) else { return shift };
+    match trouble(attempt, ATTEMPTS, now) {
+        Trouble::None => shift,
+        Trouble::Later(at, why) => Step::WaitUntil(at, why),
+        Trouble::GiveUp(why, reason) => Step::Record(Event::Held { why, reason }),
+    }
+}
+
+fn turn_back(progress: &Progress, reason: String) -> Step {
+    let remove_green = progress.header.plan.playbook.rollback.green == AfterRollback::Remove;
+    Step::Record(Event::Unwinding { cause: Cause::Gate, reason, remove_green })
+}
+
+fn baking(progress: &Progress, goal: Goal, bake: &Bake, now: DateTime<Utc>) -> Step {
+    let stage = bake.stage;
+    let over = now >= bake.until;
+    let Some(judged) = fresh(progress, now, TICK_SECONDS).filter(|j| !over || j.at >= bake.until) else {
+        return Step::Judge;
+    };
+    let reason = judged.judgement.reason.clone();
+    match judged.judgement.verdict {
+        Verdict::Degraded => return turn_back(progress, reason),
+        Verdict::CannotSee if blind_for(progress, now) >= TimeDelta::seconds(BLIND_IN_BAKE_SECONDS) => {
+            return Step::Record(Event::Held { why: HoldReason::Blind, reason });
+        }
+        Verdict::Healthy if over => return Step::Record(Event::StagePassed { stage }),
+        Verdict::NotEnoughEvidence if over => {
+            let extension = (bake.until - bake.began).max(TimeDelta::seconds(EXTENSION_MIN_SECONDS));
+            if now - bake.until >= extension {
+                return match progress.header.plan.playbook.health.on_no_data {
+                    OnNoData::Advance => Step::Record(Event::StagePassed { stage }),
+                    OnNoData::Hold => Step::Record(Event::Held { why: HoldReason::NotEnoughEvidence, reason }),
+                };
+            }
+        }
+        Verdict::Healthy | Verdict::NotEnoughEvidence | Verdict::CannotSee => {}
+    }
+    if !goal.patient {
+        let text = if over {
+            format!("the bake of stage {stage} is over, and the verdict is not in: {reason}")
+        } else {
+            format!("stage {stage} bakes until {}; {reason}", bake.until.format("%F %T UTC"))
+        };
+        return Step::Return(Stop::Waiting(text));
+    }
+    let tick = judged.at + TimeDelta::seconds(TICK_SECONDS);
+    Step::WaitUntil(if over { tick } else { tick.min(bake.until) }, reason)
+}
+
+fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
+    if progress.joined() && !progress.home {
+        let home = Step::Shift { stage: 0, share: Share::NONE };
+        let Some(attempt) = progress.shift.as_ref().filter(|s| s.stage == 0).map(|s| &s.attempt) else { return home };
+        return match trouble(attempt, ATTEMPTS_HOME, now) {
+            Trouble::None => home,
+            Trouble::Later(at, why) => Step::WaitUntil(at, why),
+            Trouble::GiveUp(why @ (HoldReason::Drift | HoldReason::Credentials), reason) => {
+                Step::Record(Event::Held { why, reason })
+            }
+            Trouble::GiveUp(_, reason) => stuck(progress, format!("traffic could not be sent home: {reason}")),
+        };
+    }
+    let Some(next) = next_undo(progress) else { return Step::Record(Event::RolledBack) };
+    let undo = Step::Undo(next.id.clone());
+    let Some(attempt) = progress.undos.get(&next.id) else { return undo };
+    match trouble(attempt, ATTEMPTS_HOME, now) {
+        Trouble::None => undo,
+        Trouble::Later(at, why) => Step::WaitUntil(at, why),
+        Trouble::GiveUp(HoldReason::Credentials, reason) => {
+            Step::Record(Event::Held { why: HoldReason::Credentials, reason })
+        }
+        Trouble::GiveUp(_, reason) => {
+            stuck(progress, format!("could not undo \"{}\": {reason}", next.operation.title()))
+        }
+    }
+}
+
+/// The last operation that was begun and is not undone, among those that a rollback undoes.
+fn next_undo(progress: &Progress) -> Option<&Planned> {
+    let plan = &progress.header.plan;
+    let removed = |id: &str| {
+        // A probe whose removal is done has nothing left to undo.
+        plan.prepare.iter().any(|p| {
+            matches!(&p.operation, Operation::RemoveProbe { probe } if probe == id)
+                && progress.operations.get(&p.id).is_some_and(|a| a.done)
+        })
+    };
+    plan.prepare.iter().rev().find(|p| {
+        let begun = progress.operations.contains_key(&p.id);
+        let undone = progress.undos.get(&p.id).is_some_and(|a| a.done);
+        let wanted = p.operation.undoable() && (progress.remove_green || !p.operation.creates());
+        begun && wanted && !undone && !removed(&p.id)
+    })
+}
+
+fn stuck(progress: &Progress, reason: String) -> Step {
+    Step::Record(Event::Stuck { reason, commands: commands(progress) })
+}
+
+/// What is left to do by hand, as commands that can be pasted.
+pub fn commands(progress: &Progress) -> Vec<String> {
+    let plan = &progress.header.plan;
+    let region = &plan.inventory.region;
+    let mut commands = Vec::new();
+    if progress.joined() && !progress.home {
+        for route in plan.routes() {
+            let actions =
+                serde_json::to_string(&cli_actions(&route.actions)).unwrap_or_default().replace('\'', "'\\''");
+            commands.push(match &route.at {
+                RouteAt::Listener(arn) => format!(
+                    "aws elbv2 modify-listener --region {region} --listener-arn {arn} --default-actions '{actions}'"
+                ),
+                RouteAt::Rule(arn) => {
+                    format!("aws elbv2 modify-rule --region {region} --rule-arn {arn} --actions '{actions}'")
+                }
+            });
+        }
+    }
+    commands.extend(remaining_undos(progress).iter().map(|p| format!("# undo: {}", p.operation.title())));
+    commands
+}
+
+fn remaining_undos(progress: &Progress) -> Vec<&Planned> {
+    let mut rest = progress.clone();
+    let mut found = Vec::new();
+    while let Some(id) = next_undo(&rest).map(|p| p.id.clone()) {
+        found.extend(progress.header.plan.prepare.iter().find(|p| p.id == id));
+        rest.undos.insert(id, Attempt { since: progress.last.1, failures: 0, done: true, failure: None });
+    }
+    found
+}
+
+/// Actions as the AWS CLI takes them: the members of `rest` beside the others, and an OIDC secret
+/// that is kept.
+fn cli_actions(actions: &[crate::inventory::Action]) -> Vec<serde_json::Value> {
+    actions
+        .iter()
+        .map(|action| {
+            let mut value = serde_json::to_value(action).unwrap_or_default();
+            if let Some(object) = value.as_object_mut() {
+                object.remove("Rest");
+                for (name, config) in &action.rest {
+                    let mut config = config.clone();
+                    if name == "AuthenticateOidcConfig" {
+                        config["UseExistingClientSecret"] = true.into();
+                    }
+                    object.insert(name.clone(), config);
+                }
+            }
+            value
+        })
+        .collect()
+}

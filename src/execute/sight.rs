@@ -1,0 +1,94 @@
+//! From the world to a judgement: which minutes to read, and how what was seen becomes evidence.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+
+use crate::cloud::{Cloud, CloudError, MetricWindow, Watch};
+use crate::gate::{Criteria, Evidence, Judgement, judge};
+use crate::journal::progress::Progress;
+use crate::operation::green_key;
+use crate::plan::Plan;
+use crate::traffic::Share;
+
+/// CloudWatch minutes younger than this are still revised (load balancer metrics arrive, and change,
+/// for about two minutes).
+const SETTLE_SECONDS: i64 = 120;
+/// How long a shift takes until the load balancer follows it everywhere.
+const PROPAGATION_SECONDS: i64 = 15;
+/// Minutes read before green has traffic, only to know that the monitoring answers.
+const PREVIEW_MINUTES: i64 = 5;
+
+/// Judges green by what can be seen now.
+pub(super) fn judgement(progress: &Progress, cloud: &dyn Cloud, now: DateTime<Utc>) -> Result<Judgement, CloudError> {
+    let plan = &progress.header.plan;
+    let blue = plan.blue_groups();
+    let green: Vec<String> = blue.iter().filter_map(|b| progress.made.get(&green_key(b)).cloned()).collect();
+    let exposed = progress.share > Share::NONE || progress.shift.is_some();
+    let sight = cloud.observe(&Watch {
+        target_groups: green.clone(),
+        alarms: plan.playbook.health.alarms.clone(),
+        metrics: Some(window(progress, &green, &blue, now)),
+        ..Watch::default()
+    })?;
+    let healthy = |g: &String| sight.health.get(g).map_or(0, |t| t.iter().filter(|t| t.state == "healthy").count());
+    let fewest = green.iter().map(healthy).min().unwrap_or(0);
+    let alarms = match sight.alarms {
+        None => Ok(BTreeMap::new()),
+        Some(Ok(alarms)) => Ok(alarms.into_iter().map(|a| (a.name, a.state)).collect()),
+        Some(Err(error)) => Err(error.to_string()),
+    };
+    let minutes = sight.metrics.unwrap_or(Ok(Vec::new())).map_err(|e| e.to_string());
+    let evidence = Evidence {
+        healthy_hosts: u32::try_from(fewest).unwrap_or(u32::MAX),
+        exposed: progress.share > Share::NONE,
+        alarms,
+        alarms_named: plan.playbook.health.alarms.clone(),
+        // Before the shift there is nothing to compare; only whether CloudWatch answers counts.
+        minutes: if exposed { minutes } else { minutes.map(|_| Vec::new()) },
+    };
+    Ok(judge(&criteria(plan), &evidence))
+}
+
+fn criteria(plan: &Plan) -> Criteria {
+    let health = &plan.playbook.health;
+    let latency = health.latency.as_ref();
+    Criteria {
+        error_ceiling: health.errors.ceiling.fraction(),
+        error_ratio: health.errors.ratio,
+        latency_ceiling: latency.and_then(|l| l.ceiling).map(|c| c.0.as_secs_f64()),
+        latency_ratio: latency.and_then(|l| l.ratio),
+        min_requests: health.min_requests,
+        wanted_hosts: plan.green_count(),
+    }
+}
+
+/// The settled minutes since the shift; before the first shift, a few to see whether CloudWatch answers.
+fn window(progress: &Progress, green: &[String], blue: &[String], now: DateTime<Utc>) -> MetricWindow {
+    let plan = &progress.header.plan;
+    let minute = TimeDelta::minutes(1);
+    let floor = |t: DateTime<Utc>| t.duration_trunc(minute).unwrap_or(t);
+    let to = floor(now - TimeDelta::seconds(SETTLE_SECONDS));
+    let preview = to - TimeDelta::minutes(PREVIEW_MINUTES);
+    let from = match progress.exposed_since.filter(|_| progress.share > Share::NONE) {
+        None => preview,
+        Some(since) => floor(since + TimeDelta::seconds(PROPAGATION_SECONDS) + minute - TimeDelta::milliseconds(1)),
+    };
+    let mut load_balancers = BTreeMap::new();
+    for group in &plan.inventory.target_groups {
+        if let Some(balancer) = group.load_balancers.first() {
+            load_balancers.insert(group.arn.clone(), balancer.clone());
+            if let Some(twin) = progress.made.get(&green_key(&group.arn)) {
+                load_balancers.insert(twin.clone(), balancer.clone());
+            }
+        }
+    }
+    MetricWindow {
+        green: green.to_vec(),
+        blue: blue.to_vec(),
+        load_balancers,
+        from,
+        to: to.max(from),
+        latency: plan.playbook.health.latency.as_ref().map(|l| l.statistic.clone()),
+    }
+}

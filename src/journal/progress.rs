@@ -1,0 +1,372 @@
+//! Where a run stands: the fold of its events.
+//!
+//! [`Progress::apply`] is the only way to change it, at replay and before every append; an event
+//! that cannot happen in the present phase is refused, never guessed around.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Cause, Event, Goal, Header, HoldReason, Record, Settlement};
+use crate::cloud::CloudError;
+use crate::gate::{Judgement, Verdict};
+use crate::operation::{Drift, Made};
+use crate::traffic::Share;
+
+/// The state of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    pub header: Header,
+    pub phase: Phase,
+    /// State of each operation of the plan that was begun.
+    pub operations: BTreeMap<String, Attempt>,
+    /// State of each undo that was begun.
+    pub undos: BTreeMap<String, Attempt>,
+    pub made: Made,
+    pub goal: Option<Goal>,
+    /// The stage whose share the routes show; 0 before the first.
+    pub stage: usize,
+    /// The last stage with a healthy verdict.
+    pub passed: usize,
+    /// The share that was settled last.
+    pub share: Share,
+    /// A shift that was intended and is not settled.
+    pub shift: Option<ShiftAttempt>,
+    /// Shares of shifts that were given up for another before they settled.
+    pub tried: Vec<Share>,
+    pub bake: Option<Bake>,
+    /// Since when the routes show the share of the present stage.
+    pub exposed_since: Option<DateTime<Utc>>,
+    /// Since when the gate cannot see, if it cannot.
+    pub blind_since: Option<DateTime<Utc>>,
+    /// Whether every route has been read back as it was recorded, after it had been touched.
+    pub home: bool,
+    pub judged: Option<Judged>,
+    pub held: Option<(HoldReason, String)>,
+    pub unwinding: Option<(Cause, String)>,
+    pub remove_green: bool,
+    pub stuck: Option<(String, Vec<String>)>,
+    /// When the last stage passed.
+    pub shifted_at: Option<DateTime<Utc>>,
+    /// When the verb that drives the run now was called, as far as the journal knows.
+    pub called_at: DateTime<Utc>,
+    pub last: (u64, DateTime<Utc>),
+}
+
+/// Where a run is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Preparing,
+    /// Between stage 0 and the last: green stands, and stages are gone through.
+    Open,
+    Shifted,
+    Unwinding,
+    RolledBack,
+    Finishing,
+    Finished,
+}
+
+/// How an operation or undo stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    pub since: DateTime<Utc>,
+    /// Attempts that failed.
+    pub failures: u32,
+    pub done: bool,
+    /// The last failure, if the last attempt failed.
+    pub failure: Option<(DateTime<Utc>, Failure)>,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failure {
+    Call(CloudError),
+    Drift(Drift),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShiftAttempt {
+    pub stage: usize,
+    pub share: Share,
+    pub attempt: Attempt,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bake {
+    pub stage: usize,
+    pub began: DateTime<Utc>,
+    /// When it may end; a blind time moves it.
+    pub until: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    pub stage: usize,
+    pub at: DateTime<Utc>,
+    pub judgement: Judgement,
+}
+
+/// A journal that tells an impossible story.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {seq} of the journal cannot follow what stands before it: `{event}` while {phase}")]
+pub struct Impossible {
+    pub seq: u64,
+    pub event: &'static str,
+    pub phase: String,
+}
+
+impl Attempt {
+    fn new(since: DateTime<Utc>) -> Self {
+        Attempt { since, failures: 0, done: false, failure: None }
+    }
+
+    fn settle(&mut self, outcome: &Settlement, at: DateTime<Utc>) {
+        let failure = match outcome {
+            Settlement::Done(_) => {
+                self.done = true;
+                return;
+            }
+            Settlement::NotDone(error) | Settlement::Unknown(error) => Failure::Call(error.clone()),
+            Settlement::Drift(drift) => Failure::Drift(drift.clone()),
+        };
+        self.failures += 1;
+        self.failure = Some((at, failure));
+    }
+}
+
+impl Progress {
+    /// The state after the first record, which must be the header.
+    pub fn begin(record: &Record) -> Result<Progress, Impossible> {
+        let Event::Opened(header) = &record.event else {
+            let phase = "not opened".to_owned();
+            return Err(Impossible { seq: record.seq, event: record.event.name(), phase });
+        };
+        Ok(Progress {
+            header: (**header).clone(),
+            phase: Phase::Preparing,
+            operations: BTreeMap::new(),
+            undos: BTreeMap::new(),
+            made: Made::new(),
+            goal: None,
+            stage: 0,
+            passed: 0,
+            share: Share::NONE,
+            shift: None,
+            tried: Vec::new(),
+            bake: None,
+            exposed_since: None,
+            blind_since: None,
+            home: false,
+            judged: None,
+            held: None,
+            unwinding: None,
+            remove_green: false,
+            stuck: None,
+            shifted_at: None,
+            called_at: record.at,
+            last: (record.seq, record.at),
+        })
+    }
+
+    /// The state after one more record.
+    pub fn apply(&mut self, record: &Record) -> Result<(), Impossible> {
+        let at = record.at;
+        if !self.possible(&record.event) {
+            let phase = format!("{:?}", self.phase).to_lowercase();
+            return Err(Impossible { seq: record.seq, event: record.event.name(), phase });
+        }
+        match &record.event {
+            Event::Opened(_) | Event::Interrupted { .. } => {}
+            Event::Resumed { .. } => {
+                self.held = None;
+                self.stuck = None;
+                self.called_at = at;
+                self.forgive();
+            }
+            Event::Intended { operation } => {
+                self.operations.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
+                self.home = false;
+            }
+            Event::Settled { operation, outcome } => self.settle_operation(operation, outcome, at),
+            Event::UndoIntended { operation } => {
+                self.undos.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
+            }
+            Event::UndoSettled { operation, outcome } => {
+                self.undos.entry(operation.clone()).or_insert_with(|| Attempt::new(at)).settle(outcome, at);
+            }
+            Event::Readied => self.phase = Phase::Open,
+            Event::Advanced(goal) => {
+                self.goal = Some(*goal);
+                self.held = None;
+                self.called_at = at;
+                self.forgive();
+            }
+            Event::ShiftIntended { stage, share } => self.intend_shift(*stage, *share, at),
+            Event::ShiftSettled { stage, outcome } => self.settle_shift(*stage, outcome, at),
+            Event::BakeBegan { stage, until } => {
+                self.bake = Some(Bake { stage: *stage, began: at, until: *until });
+                self.exposed_since = Some(at);
+                self.blind_since = None;
+            }
+            Event::Judged { stage, judgement } => self.judge(*stage, judgement, at),
+            Event::StagePassed { stage } => {
+                self.passed = *stage;
+                self.bake = None;
+            }
+            Event::Shifted => {
+                self.phase = Phase::Shifted;
+                self.shifted_at = Some(at);
+            }
+            Event::Held { why, reason } => self.held = Some((*why, reason.clone())),
+            Event::Unwinding { cause, reason, remove_green } => {
+                self.called_at = at;
+                self.unwind(*cause, reason, *remove_green);
+            }
+            Event::RolledBack => {
+                self.phase = Phase::RolledBack;
+                self.passed = 0;
+            }
+            Event::Stuck { reason, commands } => self.stuck = Some((reason.clone(), commands.clone())),
+            Event::Finishing => {
+                self.phase = Phase::Finishing;
+                self.held = None;
+            }
+            Event::Finished => self.phase = Phase::Finished,
+        }
+        self.last = (record.seq, at);
+        Ok(())
+    }
+
+    fn possible(&self, event: &Event) -> bool {
+        use Phase::{Finished, Finishing, Open, Preparing, RolledBack, Shifted, Unwinding};
+        let phase = self.phase;
+        match event {
+            Event::Opened(_) => false,
+            Event::Resumed { .. } | Event::Interrupted { .. } => true,
+            Event::Intended { .. } | Event::Settled { .. } => matches!(phase, Preparing | Finishing),
+            Event::Readied => phase == Preparing,
+            Event::Advanced(_) => phase == Open,
+            Event::ShiftIntended { stage: 0, .. } | Event::ShiftSettled { stage: 0, .. } => phase == Unwinding,
+            Event::BakeBegan { .. } | Event::StagePassed { .. } | Event::Shifted => phase == Open,
+            Event::ShiftIntended { .. } | Event::ShiftSettled { .. } => phase == Open,
+            Event::Judged { .. } => matches!(phase, Open | Shifted),
+            Event::Held { .. } => !matches!(phase, RolledBack | Finished),
+            Event::Unwinding { .. } => matches!(phase, Preparing | Open | Shifted | Unwinding | RolledBack),
+            Event::RolledBack => phase == Unwinding,
+            Event::UndoIntended { .. } | Event::UndoSettled { .. } => phase == Unwinding,
+            Event::Stuck { .. } => matches!(phase, Unwinding | Finishing),
+            Event::Finishing => phase == Shifted,
+            Event::Finished => phase == Finishing,
+        }
+    }
+
+    fn settle_operation(&mut self, operation: &str, outcome: &Settlement, at: DateTime<Utc>) {
+        self.operations.entry(operation.to_owned()).or_insert_with(|| Attempt::new(at)).settle(outcome, at);
+        if let Settlement::Done(made) = outcome {
+            self.made.extend(made.clone());
+        }
+    }
+
+    fn intend_shift(&mut self, stage: usize, share: Share, at: DateTime<Utc>) {
+        let begun = self.shift.as_ref().is_some_and(|s| s.stage == stage);
+        if !begun {
+            self.tried.extend(self.shift.as_ref().map(|s| s.share));
+            self.shift = Some(ShiftAttempt { stage, share, attempt: Attempt::new(at) });
+        }
+    }
+
+    fn settle_shift(&mut self, stage: usize, outcome: &Settlement, at: DateTime<Utc>) {
+        if let Some(shift) = &mut self.shift {
+            shift.attempt.settle(outcome, at);
+        }
+        if let Settlement::Done(made) = outcome {
+            self.made.extend(made.clone());
+            self.share = self.shift.as_ref().map_or(self.share, |s| s.share);
+            self.stage = stage;
+            self.tried.clear();
+            self.home = stage == 0;
+            self.shift = None;
+            self.judged = None;
+        }
+    }
+
+    fn judge(&mut self, stage: usize, judgement: &Judgement, at: DateTime<Utc>) {
+        if judgement.verdict == Verdict::CannotSee {
+            let blind = *self.blind_since.get_or_insert(at);
+            let previous = self.judged.as_ref().filter(|j| j.stage == stage).map_or(blind, |j| j.at);
+            if let Some(bake) = &mut self.bake {
+                // The clock of the bake stands still while nobody can see.
+                bake.until += (at - previous.max(blind)).max(TimeDelta::zero());
+            }
+        } else {
+            self.blind_since = None;
+        }
+        self.judged = Some(Judged { stage, at, judgement: judgement.clone() });
+    }
+
+    fn unwind(&mut self, cause: Cause, reason: &str, remove_green: bool) {
+        if self.unwinding.is_none() {
+            self.unwinding = Some((cause, reason.to_owned()));
+        }
+        self.phase = Phase::Unwinding;
+        self.remove_green |= remove_green;
+        self.held = None;
+        self.stuck = None;
+        self.goal = None;
+        self.bake = None;
+        self.forgive();
+    }
+
+    /// A new call starts to count failures and waiting times anew.
+    fn forgive(&mut self) {
+        self.blind_since = None;
+        let attempts = self.operations.values_mut().chain(self.undos.values_mut());
+        for attempt in attempts.chain(self.shift.as_mut().map(|s| &mut s.attempt)).filter(|a| !a.done) {
+            attempt.failures = 0;
+            attempt.failure = None;
+        }
+    }
+
+    /// The shares that the routes may show: the last one settled, and those under way since.
+    pub fn written(&self) -> Vec<Share> {
+        let under_way = self.shift.iter().map(|s| s.share).chain(self.tried.iter().copied());
+        let mut written = vec![self.share];
+        written.extend(under_way.filter(|s| *s != self.share));
+        written
+    }
+
+    /// Whether production routes were, or may have been, touched.
+    pub fn joined(&self) -> bool {
+        self.operations.contains_key("join-routes")
+    }
+
+    /// Whether what the last `advance` was asked for is reached.
+    pub fn goal_reached(&self) -> bool {
+        match self.goal {
+            None => true,
+            Some(goal) if goal.settle => self.passed >= goal.through,
+            Some(goal) => self.stage >= goal.through,
+        }
+    }
+
+    pub fn stages(&self) -> usize {
+        self.header.plan.playbook.stages.len()
+    }
+
+    /// The word of the contract for the state.
+    pub fn state(&self) -> &'static str {
+        if self.stuck.is_some() {
+            return "stuck";
+        }
+        match self.phase {
+            Phase::RolledBack => "rolled_back",
+            Phase::Finished => "finished",
+            _ if self.held.is_some() => "held",
+            Phase::Preparing => "preparing",
+            Phase::Open if self.stage > self.passed => "baking",
+            Phase::Open => "ready",
+            Phase::Shifted | Phase::Finishing => "shifted",
+            Phase::Unwinding => "rolling_back",
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! One change to the cloud: observe, apply, verify, undo. The only caller of mutating ports.
+//!
+//! Every operation can be performed again at any time: it looks first, does only what is missing,
+//! and looks again. That is what settles an unknown outcome after a crash. An operation knows
+//! nothing of journal, stages or verdicts; what it needs of the run is in its [`Scene`].
+
+mod blue;
+mod green;
+mod routes;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
+use crate::inventory::{Route, ScalableTarget, Suspension};
+use crate::playbook::Period;
+use crate::traffic::{Pair, Share};
+
+/// One change, as the plan holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    CreateTargetGroup(NewTargetGroup),
+    /// Gives the twin of the blue group these attributes.
+    SetAttributes {
+        blue: String,
+        attributes: BTreeMap<String, String>,
+    },
+    AssociateGreen(AssociateGreen),
+    RegisterTaskDefinition(NewTaskDefinition),
+    HoldScaling(HoldScaling),
+    CreateService(CloneService),
+    /// Waits until green is really healthy; changes nothing.
+    AwaitGreen {
+        timeout: Period,
+    },
+    /// Adds green to every route at weight 0.
+    JoinRoutes,
+    /// Removes the rule that the named probe created.
+    RemoveProbe {
+        probe: String,
+    },
+    /// Gives green this share in every route.
+    Shift {
+        share: Share,
+    },
+    /// Restores every route as it was recorded.
+    GoHome,
+    /// Puts green in blue's place in every route.
+    ReplaceBlue,
+    /// Waits until connections to blue have ended.
+    Drain {
+        seconds: u64,
+    },
+    ScaleToZero {
+        cluster: String,
+        service: String,
+    },
+    RemoveService {
+        cluster: String,
+        service: String,
+    },
+}
+
+/// Ties green's target groups to a load balancer through a rule that no request matches.
+///
+/// This is the safe way to learn whether the load balancer accepts both address families in one
+/// action, which AWS does not document; and ECS creates no service on a target group that no
+/// listener or rule refers to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AssociateGreen {
+    pub load_balancer: String,
+    pub listener: String,
+    /// Value of the rule's host-header condition, under the reserved domain `.invalid`.
+    pub host: String,
+    /// Blue groups of this load balancer.
+    pub blue: Vec<String>,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Keeps auto scaling from shrinking blue while its traffic leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldScaling {
+    pub resource: String,
+    pub was: Suspension,
+    pub held: Suspension,
+}
+
+/// A service like blue, with these differences.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloneService {
+    pub cluster: String,
+    pub from: String,
+    pub name: String,
+    pub desired_count: u32,
+    pub subnets: Vec<String>,
+    pub security_groups: Vec<String>,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What operations made, under names of their own: `green:<blue group>`, `probe:<load balancer>`,
+/// `task-definition`, `service`.
+pub type Made = BTreeMap<String, String>;
+
+/// What an operation needs of the run around it.
+pub struct Scene<'a> {
+    pub cloud: &'a dyn Cloud,
+    pub clock: &'a dyn Clock,
+    pub made: &'a Made,
+    /// The routes that are moved, as they were recorded before the first change.
+    pub routes: Vec<Route>,
+    pub listeners: Vec<String>,
+    /// Blue target groups that take part.
+    pub blue_groups: Vec<String>,
+    pub blue: Fleet,
+    pub green: Fleet,
+    /// The shares that the routes may show now: the last one settled, and the one under way.
+    pub written: Vec<Share>,
+    /// Blue's auto scaling as it is to be restored when traffic goes home.
+    pub scaling: Option<HoldScaling>,
+    /// When this operation was first intended.
+    pub since: DateTime<Utc>,
+    /// The run's name, as the tag `migrate:run` bears it.
+    pub run: &'a str,
+    /// Unique to this run; names what AWS shall not create twice.
+    pub token: String,
+}
+
+/// A service and how many tasks it should run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fleet {
+    pub cluster: String,
+    pub service: String,
+    pub count: u32,
+}
+
+/// What performing or undoing an operation came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Done and verified; what was made.
+    Done(Made),
+    /// Not yet, for this reason; look again later.
+    NotYet(String),
+    /// Somebody else changed what this run owns; nothing of that was overwritten.
+    Drift(Drift),
+}
+
+/// The world is not as the journal says, and we did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// What drifted: an ARN.
+    pub what: String,
+    pub expected: String,
+    pub found: String,
+}
+
+impl Outcome {
+    fn done() -> Outcome {
+        Outcome::Done(Made::new())
+    }
+
+    fn made(name: impl Into<String>, value: impl Into<String>) -> Outcome {
+        Outcome::Done([(name.into(), value.into())].into())
+    }
+}
+
+impl Scene<'_> {
+    /// Blue's groups with the twins that have been made so far.
+    pub fn pairs(&self) -> Vec<Pair> {
+        let twin = |blue: &String| Some(Pair { blue: blue.clone(), green: self.made.get(&green_key(blue))?.clone() });
+        self.blue_groups.iter().filter_map(twin).collect()
+    }
+}
+
+/// The name under which the twin of a blue group is made.
+pub fn green_key(blue: &str) -> String {
+    format!("green:{blue}")
+}
+
+/// The name under which the probe rule of a load balancer is made.
+pub fn probe_key(load_balancer: &str) -> String {
+    format!("probe:{load_balancer}")
+}
+
+impl Operation {
+    /// Looks, does what is missing, and verifies.
+    pub fn perform(&self, scene: &Scene) -> Result<Outcome, CloudError> {
+        match self {
+            Operation::CreateTargetGroup(new) => green::create_target_group(scene, new),
+            Operation::SetAttributes { blue, attributes } => green::set_attributes(scene, blue, attributes),
+            Operation::AssociateGreen(probe) => green::associate(scene, probe),
+            Operation::RegisterTaskDefinition(new) => green::register(scene, new),
+            Operation::HoldScaling(hold) => blue::hold_scaling(scene, hold),
+            Operation::CreateService(new) => green::create_service(scene, new),
+            Operation::AwaitGreen { .. } => green::await_healthy(scene),
+            Operation::JoinRoutes => routes::shift(scene, Share::NONE),
+            Operation::RemoveProbe { .. } => green::remove_probes(scene),
+            Operation::Shift { share } => routes::shift(scene, *share),
+            Operation::GoHome => routes::go_home(scene),
+            Operation::ReplaceBlue => routes::replace_blue(scene),
+            Operation::Drain { seconds } => Ok(blue::drain(scene, *seconds)),
+            Operation::ScaleToZero { cluster, service } => blue::scale_to_zero(scene, cluster, service),
+            Operation::RemoveService { cluster, service } => blue::remove(scene, cluster, service),
+        }
+    }
+
+    /// Takes back what a performed, or perhaps performed, operation did. Traffic is not undone
+    /// operation by operation: it goes home in one step, by [`Operation::GoHome`], before this.
+    pub fn undo(&self, scene: &Scene) -> Result<Outcome, CloudError> {
+        match self {
+            Operation::CreateTargetGroup(new) => green::delete_target_group(scene, new),
+            Operation::AssociateGreen(probe) => green::dissociate(scene, probe),
+            Operation::RegisterTaskDefinition(new) => green::deregister(scene, new),
+            Operation::HoldScaling(hold) => blue::release_scaling(scene, hold),
+            Operation::CreateService(new) => green::delete_service(scene, new),
+            _ => Ok(Outcome::done()),
+        }
+    }
+
+    /// Whether undoing removes something that the run created, which a rollback does only when asked.
+    pub fn creates(&self) -> bool {
+        matches!(
+            self,
+            Operation::CreateTargetGroup(_) | Operation::RegisterTaskDefinition(_) | Operation::CreateService(_)
+        )
+    }
+
+    /// Whether there is anything to undo beside the routes.
+    pub fn undoable(&self) -> bool {
+        self.creates() || matches!(self, Operation::AssociateGreen(_) | Operation::HoldScaling(_))
+    }
+
+    /// What the operation does, for people.
+    pub fn title(&self) -> String {
+        match self {
+            Operation::CreateTargetGroup(new) => format!("create the IPv6 target group {}", new.name),
+            Operation::SetAttributes { attributes, .. } => {
+                format!("give it blue's {} attributes", attributes.len())
+            }
+            Operation::AssociateGreen(probe) => {
+                format!("tie it to the load balancer by a rule that no request matches ({})", probe.host)
+            }
+            Operation::RegisterTaskDefinition(new) => format!("register the task definition {}", new.family),
+            Operation::HoldScaling(hold) => format!("keep auto scaling from changing {}", hold.resource),
+            Operation::CreateService(new) => {
+                format!("create the service {} with {} tasks", new.name, new.desired_count)
+            }
+            Operation::AwaitGreen { timeout } => format!("wait until green is healthy, at most {timeout}"),
+            Operation::JoinRoutes => "add green to every route at weight 0".to_owned(),
+            Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
+            Operation::Shift { share } => format!("give green {share} of the traffic"),
+            Operation::GoHome => "send all traffic home to blue".to_owned(),
+            Operation::ReplaceBlue => "put green in blue's place in every route".to_owned(),
+            Operation::Drain { seconds } => format!("wait {seconds} s for blue's connections to end"),
+            Operation::ScaleToZero { service, .. } => format!("scale {service} to zero tasks"),
+            Operation::RemoveService { service, .. } => format!("delete the service {service}"),
+        }
+    }
+
+    /// What others may notice, for people; empty where nothing is noticed.
+    pub fn effect(&self) -> &'static str {
+        match self {
+            Operation::AssociateGreen(_) => {
+                "an alias record that evaluates this load balancer's health sees one more, still empty, target group"
+            }
+            Operation::HoldScaling(_) => "blue does not scale in; a rollback restores its scaling",
+            Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
+            Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
+            Operation::Shift { .. } => "requests reach green",
+            Operation::ReplaceBlue => "there is no way back through `migrate rollback` from here",
+            _ => "",
+        }
+    }
+}
+
+/// Whether a scalable target is as it should be.
+fn suspended_as(target: Option<&ScalableTarget>, wanted: Suspension) -> bool {
+    target.is_none_or(|t| t.suspended == wanted)
+}

@@ -1,0 +1,76 @@
+//! What is done to blue: its auto scaling is held and released, and at the end it is retired.
+
+use chrono::TimeDelta;
+
+use super::{HoldScaling, Outcome, Scene, suspended_as};
+use crate::cloud::{CloudError, Watch};
+use crate::traffic::takes_part;
+
+pub(super) fn hold_scaling(scene: &Scene, hold: &HoldScaling) -> Result<Outcome, CloudError> {
+    scene.cloud.suspend_scaling(&hold.resource, hold.held)?;
+    verify(scene, hold, true)
+}
+
+pub(super) fn release_scaling(scene: &Scene, hold: &HoldScaling) -> Result<Outcome, CloudError> {
+    if scene.made.contains_key("scaling-released") {
+        return Ok(Outcome::done());
+    }
+    scene.cloud.suspend_scaling(&hold.resource, hold.was)?;
+    verify(scene, hold, false)
+}
+
+fn verify(scene: &Scene, hold: &HoldScaling, held: bool) -> Result<Outcome, CloudError> {
+    let wanted = if held { hold.held } else { hold.was };
+    let seen = scene.cloud.scaling(&scene.blue.cluster, &scene.blue.service)?;
+    if suspended_as(seen.as_ref(), wanted) {
+        return Ok(Outcome::done());
+    }
+    Ok(Outcome::NotYet(format!("auto scaling of {} does not show the change yet", hold.resource)))
+}
+
+pub(super) fn drain(scene: &Scene, seconds: u64) -> Outcome {
+    let delay = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000));
+    let left = scene.since + delay - scene.clock.now();
+    if left <= TimeDelta::zero() {
+        return Outcome::done();
+    }
+    Outcome::NotYet(format!("blue's connections drain for another {} s", left.num_seconds().max(1)))
+}
+
+pub(super) fn scale_to_zero(scene: &Scene, cluster: &str, service: &str) -> Result<Outcome, CloudError> {
+    if let Some(refusal) = still_serving(scene)? {
+        return Ok(refusal);
+    }
+    scene.cloud.set_desired_count(cluster, service, 0)?;
+    match scene.cloud.service(cluster, service)? {
+        Some(seen) if seen.desired_count > 0 => {
+            Ok(Outcome::NotYet(format!("{service} still wants {} tasks", seen.desired_count)))
+        }
+        _ => Ok(Outcome::done()),
+    }
+}
+
+pub(super) fn remove(scene: &Scene, cluster: &str, service: &str) -> Result<Outcome, CloudError> {
+    if let Some(refusal) = still_serving(scene)? {
+        return Ok(refusal);
+    }
+    scene.cloud.delete_service(cluster, service)?;
+    match scene.cloud.service(cluster, service)? {
+        Some(seen) if seen.status == "ACTIVE" => Ok(Outcome::NotYet(format!("{service} is still active"))),
+        _ => Ok(Outcome::done()),
+    }
+}
+
+/// Reads back that no route gives blue any weight, immediately before it loses its tasks.
+fn still_serving(scene: &Scene) -> Result<Option<Outcome>, CloudError> {
+    let watch = Watch { listeners: scene.listeners.clone(), ..Watch::default() };
+    let sight = scene.cloud.observe(&watch)?;
+    let serving = sight.routes.iter().find(|r| takes_part(&r.actions, &scene.blue_groups));
+    Ok(serving.map(|route| {
+        Outcome::Drift(super::Drift {
+            what: route.at.arn().to_owned(),
+            expected: "no weight on blue's target groups".to_owned(),
+            found: serde_json::to_string(&route.actions).unwrap_or_default(),
+        })
+    }))
+}

@@ -1,0 +1,327 @@
+//! The plan: the ordered operations that lead from the inventory to the playbook's wish.
+//!
+//! A plan is a value. It carries the playbook and the inventory it was made from, so that what is
+//! carried out is what was shown, and so that it can be refused when the estate has changed since.
+//! Making a plan is pure; it decides *what*, and nothing here performs anything.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::cloud::{NewTargetGroup, NewTaskDefinition};
+use crate::inventory::image;
+use crate::inventory::{Inventory, Route, Suspension, TargetGroup};
+use crate::operation::{AssociateGreen, CloneService, HoldScaling, Operation};
+use crate::playbook::{Playbook, RetireBlue};
+use crate::traffic::{Share, takes_part};
+
+/// Version of the plan's format.
+pub const FORMAT: u32 = 1;
+
+/// Everything that a run will do, and what it was derived from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub format: u32,
+    /// When the inventory was read.
+    pub made_at: DateTime<Utc>,
+    pub playbook: Playbook,
+    pub inventory: Inventory,
+    /// What `start` does, in order.
+    pub prepare: Vec<Planned>,
+    /// What `finish` does, in order.
+    pub finish: Vec<Planned>,
+}
+
+/// One operation under the name that the journal uses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Unique in the plan, stable between plans of the same playbook.
+    pub id: String,
+    pub operation: Operation,
+}
+
+/// When a stage begins and ends if nothing holds it up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScheduledStage {
+    /// 1-based.
+    pub stage: usize,
+    pub share: Share,
+    pub begins: DateTime<Utc>,
+    pub ends: DateTime<Utc>,
+    /// Whether somebody must approve before it begins.
+    pub approve: bool,
+}
+
+/// The longest name of a target group (ELBv2 API reference, `CreateTargetGroup`).
+const TARGET_GROUP_NAME_MAX: usize = 32;
+
+impl Plan {
+    /// Derives the plan. The inventory must have no blocking finding.
+    pub fn new(playbook: &Playbook, inventory: &Inventory, made_at: DateTime<Utc>) -> Plan {
+        let groups = taking_part(inventory);
+        let mut prepare = Vec::new();
+        let mut add = |id: String, operation: Operation| prepare.push(Planned { id, operation });
+        for (index, group) in groups.iter().enumerate() {
+            let new = new_target_group(playbook, group);
+            add(format!("create-target-group-{}", index + 1), Operation::CreateTargetGroup(new));
+            let attributes = attributes(group);
+            if !attributes.is_empty() {
+                let operation = Operation::SetAttributes { blue: group.arn.clone(), attributes };
+                add(format!("set-target-group-attributes-{}", index + 1), operation);
+            }
+        }
+        for (index, balancer) in inventory.load_balancers.iter().enumerate() {
+            let operation = Operation::AssociateGreen(probe(playbook, inventory, &groups, &balancer.arn));
+            add(format!("probe-load-balancer-{}", index + 1), operation);
+        }
+        add(
+            "register-task-definition".into(),
+            Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)),
+        );
+        if let Some(scaling) = &inventory.scaling {
+            let hold = HoldScaling {
+                resource: scaling.resource.clone(),
+                was: scaling.suspended,
+                held: Suspension { dynamic_in: true, scheduled: true, ..scaling.suspended },
+            };
+            add("hold-blue-scaling".into(), Operation::HoldScaling(hold));
+        }
+        add("create-service".into(), Operation::CreateService(clone_service(playbook, inventory)));
+        add("await-green".into(), Operation::AwaitGreen { timeout: playbook.health.start_timeout });
+        add("join-routes".into(), Operation::JoinRoutes);
+        for (index, _) in inventory.load_balancers.iter().enumerate() {
+            let probe = format!("probe-load-balancer-{}", index + 1);
+            add(format!("remove-probe-{}", index + 1), Operation::RemoveProbe { probe });
+        }
+        Plan {
+            format: FORMAT,
+            made_at,
+            playbook: playbook.clone(),
+            inventory: inventory.clone(),
+            prepare,
+            finish: finish(playbook, inventory),
+        }
+    }
+
+    /// The routes that every shift writes: those that send traffic to blue.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        let blue = self.blue_groups();
+        self.inventory.routes.iter().filter(move |r| takes_part(&r.actions, &blue))
+    }
+
+    /// ARNs of the blue target groups that take part.
+    pub fn blue_groups(&self) -> Vec<String> {
+        taking_part(&self.inventory).iter().map(|g| g.arn.clone()).collect()
+    }
+
+    /// All listeners of the load balancers, those without a moving rule included: new rules are seen.
+    pub fn listeners(&self) -> Vec<String> {
+        let mut listeners: Vec<String> = self.inventory.routes.iter().map(|r| r.listener.clone()).collect();
+        listeners.sort();
+        listeners.dedup();
+        listeners
+    }
+
+    pub fn green_name(&self) -> String {
+        self.playbook.green_name()
+    }
+
+    /// Tasks that green should run.
+    pub fn green_count(&self) -> u32 {
+        self.playbook.green.desired_count.unwrap_or(self.inventory.service.desired_count)
+    }
+
+    /// Share of a stage; stage 0 is before the first.
+    pub fn share(&self, stage: usize) -> Share {
+        match stage.checked_sub(1) {
+            None => Share::NONE,
+            Some(index) => self.playbook.stages.get(index).map_or(Share::ALL, |s| s.green),
+        }
+    }
+
+    pub fn operation(&self, id: &str) -> Option<&Operation> {
+        self.prepare.iter().chain(&self.finish).find(|p| p.id == id).map(|p| &p.operation)
+    }
+
+    /// When each stage runs, if the run is driven by `advance --all` from `begins` on.
+    pub fn schedule(&self, begins: DateTime<Utc>) -> Vec<ScheduledStage> {
+        let mut at = begins;
+        let stage = |(index, stage): (usize, &crate::playbook::Stage)| {
+            let bake = TimeDelta::from_std(stage.bake.0).unwrap_or(TimeDelta::MAX);
+            let begins = at;
+            at = at.checked_add_signed(bake).unwrap_or(DateTime::<Utc>::MAX_UTC);
+            ScheduledStage { stage: index + 1, share: stage.green, begins, ends: at, approve: stage.approve }
+        };
+        self.playbook.stages.iter().enumerate().map(stage).collect()
+    }
+
+    /// What makes a saved plan stale: the parts of the inventory that the operations rest on.
+    ///
+    /// Counts, events and alarm states move all the time and are left out; `start` checks them anew.
+    pub fn fingerprint(&self) -> String {
+        let i = &self.inventory;
+        let facts = serde_json::json!([
+            i.account,
+            i.region,
+            i.service.arn,
+            i.service.task_definition,
+            i.service.desired_count,
+            i.service.carried,
+            i.service.subnets,
+            i.service.security_groups,
+            i.service.load_balancers.len(),
+            i.target_groups,
+            i.load_balancers,
+            i.routes,
+            i.scaling,
+            self.prepare,
+            self.finish,
+        ]);
+        digest(facts.to_string().as_bytes())
+    }
+
+    /// What differs between the estate a saved plan was made from and the one seen now, in words.
+    pub fn differences(&self, now: &Plan) -> Vec<String> {
+        let (old, new) = (&self.inventory, &now.inventory);
+        let mut differences = Vec::new();
+        let mut compare = |what: &str, same: bool| {
+            if !same {
+                differences.push(format!("{what} changed"));
+            }
+        };
+        compare("the account or region", (&old.account, &old.region) == (&new.account, &new.region));
+        compare("blue's task definition", old.service.task_definition == new.service.task_definition);
+        compare("blue's desired count", old.service.desired_count == new.service.desired_count);
+        compare("blue's settings", old.service.carried == new.service.carried);
+        compare("a target group", old.target_groups == new.target_groups);
+        compare("a load balancer", old.load_balancers == new.load_balancers);
+        compare("a listener or rule", old.routes == new.routes);
+        compare("blue's auto scaling", old.scaling == new.scaling);
+        compare("the playbook", self.playbook == now.playbook);
+        differences
+    }
+}
+
+/// The first 16 hexadecimal digits of a SHA-256: enough to tell two playbooks or plans apart.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+/// The target groups that some route sends traffic to; the others have nothing to shift.
+fn taking_part(inventory: &Inventory) -> Vec<&TargetGroup> {
+    let reached =
+        |g: &&TargetGroup| inventory.routes.iter().any(|r| takes_part(&r.actions, std::slice::from_ref(&g.arn)));
+    inventory.target_groups.iter().filter(reached).collect()
+}
+
+/// Tags of what the run creates: blue's own without those that AWS reserves, the playbook's, ours.
+fn tags(playbook: &Playbook, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut tags: BTreeMap<String, String> =
+        own.iter().filter(|(k, _)| !k.starts_with("aws:")).map(|(k, v)| (k.clone(), v.clone())).collect();
+    tags.extend(playbook.green.tags.clone());
+    tags.insert("migrate:run".into(), playbook.name.clone());
+    tags
+}
+
+fn new_target_group(playbook: &Playbook, group: &TargetGroup) -> NewTargetGroup {
+    let mut tags = tags(playbook, &group.tags);
+    tags.insert("migrate:from".into(), group.name.clone());
+    NewTargetGroup { name: twin_name(&group.name), from: group.arn.clone(), tags }
+}
+
+/// `<name>-ipv6`, shortened to the limit with a digest where two long names could meet.
+fn twin_name(name: &str) -> String {
+    let plain = format!("{name}-ipv6");
+    if plain.len() <= TARGET_GROUP_NAME_MAX {
+        return plain;
+    }
+    let digest = digest(name.as_bytes());
+    let kept: String = name.chars().take(TARGET_GROUP_NAME_MAX - "-12345678-ipv6".len()).collect();
+    format!("{}-{}-ipv6", kept.trim_end_matches('-'), &digest[..8])
+}
+
+/// Blue's attributes, those left out that a new group of type ip cannot be given.
+fn attributes(group: &TargetGroup) -> BTreeMap<String, String> {
+    group.attributes.iter().filter(|(k, _)| !k.starts_with("lambda.")).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+fn probe(playbook: &Playbook, inventory: &Inventory, groups: &[&TargetGroup], balancer: &str) -> AssociateGreen {
+    let of_balancer = |g: &&&TargetGroup| g.load_balancers.iter().any(|b| b == balancer);
+    let blue: Vec<String> = groups.iter().filter(of_balancer).map(|g| g.arn.clone()).collect();
+    let moving = |r: &&Route| r.load_balancer == balancer && takes_part(&r.actions, &blue);
+    let listener = inventory.routes.iter().find(moving).map(|r| r.listener.clone()).unwrap_or_default();
+    AssociateGreen {
+        load_balancer: balancer.to_owned(),
+        listener,
+        host: format!("migrate-{}.invalid", playbook.name),
+        blue,
+        tags: tags(playbook, &BTreeMap::new()),
+    }
+}
+
+fn new_task_definition(playbook: &Playbook, inventory: &Inventory) -> NewTaskDefinition {
+    let definition = &inventory.task_definition;
+    let mut environment: BTreeMap<String, String> =
+        [("AWS_USE_DUALSTACK_ENDPOINT".to_owned(), "true".to_owned())].into();
+    environment.extend(playbook.green.task.environment.clone());
+    let image = |c: &crate::inventory::Container| {
+        let wished = playbook.green.task.images.get(&c.name).cloned();
+        wished.or_else(|| image::dual_stack(&c.image)).map(|image| (c.name.clone(), image))
+    };
+    let images: BTreeMap<String, String> = definition.containers.iter().filter_map(image).collect();
+    let mut tags = tags(playbook, &definition.tags);
+    let content = serde_json::json!([definition.arn, images, environment]).to_string();
+    tags.insert("migrate:content".into(), digest(content.as_bytes()));
+    NewTaskDefinition {
+        from: definition.arn.clone(),
+        family: format!("{}-ipv6", definition.family),
+        images,
+        environment,
+        tags,
+    }
+}
+
+fn clone_service(playbook: &Playbook, inventory: &Inventory) -> CloneService {
+    let blue = &inventory.service;
+    let wished = &playbook.green.network.security_groups;
+    CloneService {
+        cluster: blue.cluster.clone(),
+        from: blue.name.clone(),
+        name: playbook.green_name(),
+        desired_count: playbook.green.desired_count.unwrap_or(blue.desired_count),
+        subnets: playbook.green.network.subnets.clone(),
+        security_groups: if wished.is_empty() { blue.security_groups.clone() } else { wished.clone() },
+        tags: tags(playbook, &blue.tags),
+    }
+}
+
+fn finish(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
+    let blue = &inventory.service;
+    let drain_seconds = inventory
+        .target_groups
+        .iter()
+        .filter_map(|g| g.attributes.get("deregistration_delay.timeout_seconds")?.parse().ok())
+        .max()
+        .unwrap_or(300);
+    let (cluster, service) = (blue.cluster.clone(), blue.name.clone());
+    let mut finish = vec![
+        Planned { id: "replace-blue-in-routes".into(), operation: Operation::ReplaceBlue },
+        Planned { id: "drain-blue".into(), operation: Operation::Drain { seconds: drain_seconds } },
+    ];
+    if let Some(scaling) = &inventory.scaling {
+        let all = Suspension { dynamic_in: true, dynamic_out: true, scheduled: true };
+        let hold = HoldScaling { resource: scaling.resource.clone(), was: scaling.suspended, held: all };
+        finish.push(Planned { id: "stop-blue-scaling".into(), operation: Operation::HoldScaling(hold) });
+    }
+    finish.push(match playbook.finish.blue {
+        RetireBlue::ScaleToZero => {
+            Planned { id: "scale-blue-to-zero".into(), operation: Operation::ScaleToZero { cluster, service } }
+        }
+        RetireBlue::Remove => {
+            Planned { id: "remove-blue".into(), operation: Operation::RemoveService { cluster, service } }
+        }
+    });
+    finish
+}

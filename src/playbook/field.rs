@@ -1,0 +1,187 @@
+//! Which fields a playbook has: one table for each section.
+//!
+//! The tables drive decoding, the words about unknown and missing fields, and a test that holds them
+//! against the JSON Schema, so that the three cannot drift apart.
+
+/// One section of the playbook, named as its type is.
+pub struct Section {
+    /// Name of the Rust type, which is that of the definition in the JSON Schema.
+    pub name: &'static str,
+    /// Where it stands in a playbook; empty for the playbook itself.
+    pub path: &'static str,
+    pub fields: &'static [Field],
+    /// Fields that are planned but not built, and what to do without them.
+    pub unsupported: &'static [(&'static str, &'static str)],
+}
+
+/// A field that a section knows.
+pub struct Field {
+    pub name: &'static str,
+    /// How it is written, for when it is missing or wrong.
+    pub example: &'static str,
+}
+
+impl Section {
+    pub(super) fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// All sections with a fixed set of fields.
+pub static SECTIONS: &[&Section] = &[
+    &PLAYBOOK,
+    &SERVICE,
+    &GREEN,
+    &NETWORK,
+    &TASK,
+    &SHIFT,
+    &LISTENER_WEIGHTS,
+    &STAGE,
+    &HEALTH,
+    &ERRORS,
+    &LATENCY,
+    &ROLLBACK,
+    &FINISH,
+];
+
+const fn field(name: &'static str, example: &'static str) -> Field {
+    Field { name, example }
+}
+
+pub(super) static PLAYBOOK: Section = Section {
+    name: "Playbook",
+    path: "",
+    fields: &[
+        field("version", "version: 1"),
+        field("name", "name: web"),
+        field("region", "region: eu-west-1"),
+        field("state", "state: .migrate"),
+        field("variables", "variables: { SUBNET: subnet-0a1 }"),
+        field("service", "service: { cluster: prod, name: web }"),
+        field("green", "green: { network: { subnets: [subnet-0a1, subnet-0b2] } }"),
+        field("shift", "shift: { listener_weights: {} }"),
+        field("stages", "stages: [{ green: 10%, bake: 15m }, { green: 100%, bake: 1h }]"),
+        field("health", "health: { min_requests: 50 }"),
+        field("rollback", "rollback: { green: keep }"),
+        field("on_cancel", "on_cancel: hold"),
+        field("finish", "finish: { keep_blue: 24h }"),
+    ],
+    unsupported: &[("notify", "remove it; to be told about a run, pass `--events` and send on what it prints")],
+};
+
+pub(super) static SERVICE: Section = Section {
+    name: "BlueService",
+    path: "service",
+    fields: &[
+        field("cluster", "cluster: prod"),
+        field("name", "name: web"),
+        field("container", "container: app"),
+        field("target_groups", "target_groups: [web-http]"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static GREEN: Section = Section {
+    name: "Green",
+    path: "green",
+    fields: &[
+        field("name", "name: web-ipv6"),
+        field("network", "network: { subnets: [subnet-0a1, subnet-0b2] }"),
+        field("task", "task: { environment: { JAVA_OPTS: -Djava.net.preferIPv6Addresses=true } }"),
+        field("desired_count", "desired_count: 4"),
+        field("tags", "tags: { team: payments }"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static NETWORK: Section = Section {
+    name: "Network",
+    path: "green.network",
+    fields: &[
+        field("subnets", "subnets: [subnet-0a1, subnet-0b2]"),
+        field("security_groups", "security_groups: [sg-0c3]"),
+    ],
+    unsupported: &[(
+        "create",
+        "create the IPv6-only subnets yourself and list them: `network: { subnets: [subnet-0a1, subnet-0b2] }`",
+    )],
+};
+
+pub(super) static TASK: Section = Section {
+    name: "Task",
+    path: "green.task",
+    fields: &[
+        field("images", "images: { app: registry.example.com/app:1.2 }"),
+        field("environment", "environment: { LISTEN_ADDRESS: \"::\" }"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static SHIFT: Section = Section {
+    name: "Shift",
+    path: "shift",
+    fields: &[field("listener_weights", "listener_weights: {}")],
+    unsupported: &[
+        ("dns_weights", "write `listener_weights: {}`, which needs an Application Load Balancer"),
+        ("listener_swap", "write `listener_weights: {}`, which needs an Application Load Balancer"),
+        (
+            "in_place",
+            "a service without a load balancer cannot be migrated yet; write `listener_weights: {}` for one with it",
+        ),
+    ],
+};
+
+pub(super) static LISTENER_WEIGHTS: Section =
+    Section { name: "ListenerWeights", path: "shift.listener_weights", fields: &[], unsupported: &[] };
+
+pub(super) static STAGE: Section = Section {
+    name: "Stage",
+    path: "stages",
+    fields: &[field("green", "green: 10%"), field("bake", "bake: 15m"), field("approve", "approve: true")],
+    unsupported: &[
+        ("smoke", "remove it; set `approve: true` and run your check before `migrate advance`"),
+        ("hooks", "remove it; set `approve: true` and run your command before `migrate advance`"),
+    ],
+};
+
+pub(super) static HEALTH: Section = Section {
+    name: "Health",
+    path: "health",
+    fields: &[
+        field("errors", "errors: { ceiling: 5%, ratio: 3 }"),
+        field("latency", "latency: { statistic: p99, ceiling: 800ms }"),
+        field("alarms", "alarms: [web-5xx]"),
+        field("min_requests", "min_requests: 50"),
+        field("on_no_data", "on_no_data: hold"),
+        field("start_timeout", "start_timeout: 20m"),
+    ],
+    unsupported: &[
+        ("metrics", "put the metric into a CloudWatch alarm and name it: `alarms: [my-alarm]`"),
+        ("hard_limit", "use `errors: { ceiling: 5% }`: above it green is degraded"),
+        ("false_rollback", "remove it; `errors: { ceiling: 5%, ratio: 3 }` bounds the judgement"),
+    ],
+};
+
+pub(super) static ERRORS: Section = Section {
+    name: "ErrorCriterion",
+    path: "health.errors",
+    fields: &[field("ceiling", "ceiling: 5%"), field("ratio", "ratio: 3")],
+    unsupported: &[],
+};
+
+pub(super) static LATENCY: Section = Section {
+    name: "LatencyCriterion",
+    path: "health.latency",
+    fields: &[field("statistic", "statistic: p99"), field("ceiling", "ceiling: 800ms"), field("ratio", "ratio: 1.5")],
+    unsupported: &[],
+};
+
+pub(super) static ROLLBACK: Section =
+    Section { name: "Rollback", path: "rollback", fields: &[field("green", "green: keep")], unsupported: &[] };
+
+pub(super) static FINISH: Section = Section {
+    name: "Finish",
+    path: "finish",
+    fields: &[field("keep_blue", "keep_blue: 24h"), field("blue", "blue: scale_to_zero")],
+    unsupported: &[],
+};

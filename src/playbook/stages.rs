@@ -1,0 +1,113 @@
+//! The stages of a playbook, each and together.
+
+use super::field;
+use super::quantity::Bounds;
+use super::reader::Reader;
+use super::tree::{Kind, Node};
+use super::{Period, Stage};
+use crate::finding::Finding;
+use crate::traffic::Share;
+
+/// More traffic than this in the first stage makes an experiment of most of the users.
+const BOLD_FIRST_SHARE: Share = Share::from_permille(250);
+/// CloudWatch shows a minute's numbers minutes later.
+const SHORT_BAKE: Period = Period::minutes(3);
+
+impl Reader<'_, '_> {
+    /// All stages: ascending, and the last of them for all traffic.
+    pub fn stages(&mut self, node: &Node) -> Option<Vec<Stage>> {
+        let example = field::PLAYBOOK.field("stages").map_or("stages: []", |field| field.example);
+        if let Kind::List(items) = &node.kind
+            && items.is_empty()
+        {
+            let finding = Finding::block("no-stages", "a playbook needs at least one stage")
+                .remedy(format!("write, for example, `{example}`"));
+            self.block(&node.span, finding);
+            return None;
+        }
+        let Kind::List(items) = &node.kind else {
+            return self.list(node, "stages", example, |_, _| None);
+        };
+        let mut shares: Vec<(Share, &Node)> = Vec::new();
+        let mut stages = Vec::new();
+        for (item, number) in items.iter().zip(1..) {
+            let (share, stage) = self.stage(item, number);
+            shares.extend(share);
+            stages.extend(stage);
+        }
+        self.ascending(&shares);
+        // Which stage is the last is only known when each of them has a share.
+        if shares.len() == items.len()
+            && let Some((share, at)) = shares.last()
+        {
+            self.ends_at_all(*share, at);
+        }
+        (stages.len() == items.len()).then_some(stages)
+    }
+
+    fn stage<'n>(&mut self, node: &'n Node, number: usize) -> (Option<(Share, &'n Node)>, Option<Stage>) {
+        let Some(fields) = self.section(node, &field::STAGE, &format!("stage {number}")) else { return (None, None) };
+        let share = self.required(&fields, "green").and_then(|n| Some((self.share(n, "green")?, n)));
+        let bake =
+            self.required(&fields, "bake").and_then(|n| Some((self.period(n, "bake", "15m", &Bounds::BAKE)?, n)));
+        let approve = fields.get("approve").and_then(|n| self.boolean(n, "approve")).unwrap_or_default();
+        if let Some((share, at)) = share
+            && number == 1
+        {
+            self.first_share(share, at);
+        }
+        if let Some((bake, at)) = bake
+            && bake < SHORT_BAKE
+        {
+            let finding =
+                Finding::warn("short-bake", format!("a bake of {bake} may end before there is anything to judge"))
+                    .evidence("CloudWatch shows a minute's numbers up to three minutes later")
+                    .remedy("bake for `3m` at least; 15 minutes and more let slow faults show");
+            self.block(&at.span, finding);
+        }
+        let stage = share.zip(bake).map(|((green, _), (bake, _))| Stage { green, bake, approve });
+        (share, stage)
+    }
+
+    fn first_share(&mut self, share: Share, at: &Node) {
+        if share == Share::NONE {
+            let finding = Finding::block("empty-stage", "a stage without traffic cannot be judged")
+                .evidence("`migrate start` already brings green up with a share of 0%")
+                .remedy("begin with a small share, such as `1%`");
+            self.block(&at.span, finding);
+        } else if share > BOLD_FIRST_SHARE {
+            let finding =
+                Finding::warn("bold-first-stage", format!("the first stage exposes {share} of the traffic at once"))
+                    .remedy("begin with a small share, such as `1%` or `5%`, so that few users meet a fault");
+            self.block(&at.span, finding);
+        }
+    }
+
+    fn ascending(&mut self, shares: &[(Share, &Node)]) {
+        for pair in shares.windows(2) {
+            let [(before, _), (share, at)] = pair else { continue };
+            if share > before || *share == Share::NONE && *before == Share::NONE {
+                continue;
+            }
+            let finding = Finding::block(
+                "stages-not-ascending",
+                format!("{share} is not more than the {before} of the stage before"),
+            )
+            .remedy(
+                "order the stages by their share, each larger than the one before; `migrate rollback` is the way back",
+            );
+            self.block(&at.span, finding);
+        }
+    }
+
+    fn ends_at_all(&mut self, share: Share, at: &Node) {
+        if share != Share::ALL {
+            let finding = Finding::block(
+                "last-stage-not-all",
+                format!("the last stage ends at {share}, so blue could never be retired"),
+            )
+            .remedy("add a stage behind it: `- { green: 100%, bake: 1h }`");
+            self.block(&at.span, finding);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Everything that people read.
+
+pub mod diagnostic;
