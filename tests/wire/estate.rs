@@ -118,7 +118,8 @@ impl Estate {
     }
 
     pub fn service(&self, name: &str) -> Value {
-        let found = self.aws(&["ecs", "describe-services", "--cluster", "prod", "--services", name, "--include", "TAGS"]);
+        let found =
+            self.aws(&["ecs", "describe-services", "--cluster", "prod", "--services", name, "--include", "TAGS"]);
         found["services"][0].clone()
     }
 
@@ -233,7 +234,8 @@ pub fn finish(output: Output) -> Ended {
     let report = if text.trim().is_empty() {
         Value::Null
     } else {
-        serde_json::from_str(&text).unwrap_or_else(|wrong| panic!("--json printed no single object ({wrong}):\n{text}\n{errors}"))
+        serde_json::from_str(&text)
+            .unwrap_or_else(|wrong| panic!("--json printed no single object ({wrong}):\n{text}\n{errors}"))
     };
     Ended { code: output.status.code(), report, errors }
 }
@@ -242,7 +244,9 @@ pub fn finish(output: Output) -> Ended {
 fn http(port: u16, method: &str, path: &str, body: &str) -> Value {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy or the emulator");
     let length = body.len();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).expect("the request is sent");
     let mut reply = String::new();
     stream.read_to_string(&mut reply).expect("the reply is read");

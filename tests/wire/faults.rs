@@ -46,7 +46,9 @@ fn a_shift_whose_answers_are_lost_converges_when_repeated() {
     let (original, blue) = (estate.snapshot(), estate.id("blue_group"));
     estate.started();
     let green = estate.green_group().expect("green's target group");
-    for (stage, (action, how)) in [("ModifyRule", "apply-then-refuse"), ("ModifyListener", "apply-then-cut")].into_iter().enumerate() {
+    for (stage, (action, how)) in
+        [("ModifyRule", "apply-then-refuse"), ("ModifyListener", "apply-then-cut")].into_iter().enumerate()
+    {
         estate.faults(&lost_answer(action, how));
         let ended = estate.migrate(&["advance"]);
         estate.faults(&json!([]));
@@ -93,7 +95,13 @@ impl Moments {
 }
 
 /// Runs a verb, kills it `kills` times at some moment, and lets it end: what it ended with.
-fn killed(estate: &Estate, arguments: &[&str], kills: u32, longest: Duration, moments: &mut Moments) -> super::estate::Ended {
+fn killed(
+    estate: &Estate,
+    arguments: &[&str],
+    kills: u32,
+    longest: Duration,
+    moments: &mut Moments,
+) -> super::estate::Ended {
     for _ in 0..kills {
         let mut child = estate.spawn(arguments);
         std::thread::sleep(moments.next(longest));
@@ -141,7 +149,9 @@ fn a_rollback_that_finds_a_half_done_shift_brings_everything_home() {
     estate.faults(&json!([{"action": "Modify*", "how": "delay", "seconds": 0.4, "from": 5, "to": null}]));
     let mut child = estate.spawn(&["advance"]);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while estate.snapshot() == original || estate.snapshot().weights_of(&estate.green_group().unwrap_or_default()).iter().all(|w| w.1 == 0) {
+    while estate.snapshot() == original
+        || estate.snapshot().weights_of(&estate.green_group().unwrap_or_default()).iter().all(|w| w.1 == 0)
+    {
         assert!(Instant::now() < deadline, "advance never shifted");
     }
     child.kill().expect("SIGKILL");

@@ -26,12 +26,24 @@ fn the_rust_sdk_can_read_the_estate() {
     runtime().block_on(async {
         let config = configuration(&estate).await;
         let ecs = aws_sdk_ecs::Client::new(&config);
-        let services = ecs.describe_services().cluster("prod").services("web").include("TAGS".into()).send().await.expect("DescribeServices");
+        let services = ecs
+            .describe_services()
+            .cluster("prod")
+            .services("web")
+            .include("TAGS".into())
+            .send()
+            .await
+            .expect("DescribeServices");
         let service = &services.services()[0];
         assert_eq!(service.running_count(), 2);
         assert_eq!(service.health_check_grace_period_seconds(), Some(75));
         assert_eq!(service.deployments()[0].rollout_state().map(|state| state.as_str()), Some("COMPLETED"));
-        assert!(service.deployment_configuration().and_then(|c| c.deployment_circuit_breaker()).is_some_and(|b| b.rollback()));
+        assert!(
+            service
+                .deployment_configuration()
+                .and_then(|c| c.deployment_circuit_breaker())
+                .is_some_and(|b| b.rollback())
+        );
         let definition = ecs
             .describe_task_definition()
             .task_definition(service.task_definition().expect("its task definition"))
@@ -41,7 +53,8 @@ fn the_rust_sdk_can_read_the_estate() {
             .expect("DescribeTaskDefinition");
         assert_eq!(definition.tags().len(), 1);
         let listed = ecs.list_tasks().cluster("prod").service_name("web").send().await.expect("ListTasks");
-        let tasks = ecs.describe_tasks().cluster("prod").set_tasks(listed.task_arns).send().await.expect("DescribeTasks");
+        let tasks =
+            ecs.describe_tasks().cluster("prod").set_tasks(listed.task_arns).send().await.expect("DescribeTasks");
         assert_eq!(tasks.tasks().len(), 2);
         assert!(tasks.tasks()[0].containers()[0].network_interfaces()[0].ipv6_address().is_some());
 
@@ -50,10 +63,19 @@ fn the_rust_sdk_can_read_the_estate() {
         assert_eq!(rules.rules().len(), 5);
         elb.describe_listeners().load_balancer_arn(estate.id("load_balancer")).send().await.expect("DescribeListeners");
         elb.describe_target_groups().send().await.expect("DescribeTargetGroups");
-        elb.describe_load_balancers().load_balancer_arns(estate.id("load_balancer")).send().await.expect("DescribeLoadBalancers");
+        elb.describe_load_balancers()
+            .load_balancer_arns(estate.id("load_balancer"))
+            .send()
+            .await
+            .expect("DescribeLoadBalancers");
         elb.describe_tags().resource_arns(estate.id("blue_group")).send().await.expect("DescribeTags");
         let blue = estate.id("blue_group");
-        let attributes = elb.describe_target_group_attributes().target_group_arn(blue).send().await.expect("DescribeTargetGroupAttributes");
+        let attributes = elb
+            .describe_target_group_attributes()
+            .target_group_arn(blue)
+            .send()
+            .await
+            .expect("DescribeTargetGroupAttributes");
         let delay = attributes.attributes().iter().find(|a| a.key() == Some("deregistration_delay.timeout_seconds"));
         assert_eq!(delay.and_then(|a| a.value()), Some("45"));
         let health = elb.describe_target_health().target_group_arn(blue).send().await.expect("DescribeTargetHealth");
@@ -61,9 +83,19 @@ fn the_rust_sdk_can_read_the_estate() {
 
         let scaling = aws_sdk_applicationautoscaling::Client::new(&config);
         let namespace = aws_sdk_applicationautoscaling::types::ServiceNamespace::Ecs;
-        let targets = scaling.describe_scalable_targets().service_namespace(namespace.clone()).send().await.expect("DescribeScalableTargets");
+        let targets = scaling
+            .describe_scalable_targets()
+            .service_namespace(namespace.clone())
+            .send()
+            .await
+            .expect("DescribeScalableTargets");
         assert_eq!(targets.scalable_targets().len(), 1);
-        let policies = scaling.describe_scaling_policies().service_namespace(namespace).send().await.expect("DescribeScalingPolicies");
+        let policies = scaling
+            .describe_scaling_policies()
+            .service_namespace(namespace)
+            .send()
+            .await
+            .expect("DescribeScalingPolicies");
         assert_eq!(policies.scaling_policies().len(), 1);
         let caller = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await.expect("GetCallerIdentity");
         assert_eq!(caller.account(), Some("123456789012"));
@@ -76,7 +108,9 @@ fn metrics_are_there_before_their_time_and_absent_where_nothing_was_written() {
     runtime().block_on(async {
         let config = configuration(&estate).await;
         let endpoint = format!("http://127.0.0.1:{}", estate.proxy_ports()[1]);
-        let watch = aws_sdk_cloudwatch::Client::from_conf(aws_sdk_cloudwatch::config::Builder::from(&config).endpoint_url(endpoint).build());
+        let watch = aws_sdk_cloudwatch::Client::from_conf(
+            aws_sdk_cloudwatch::config::Builder::from(&config).endpoint_url(endpoint).build(),
+        );
         let query = |id: &str, metric: &str, statistic: &str| {
             let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
             let metric = Metric::builder()
@@ -87,7 +121,9 @@ fn metrics_are_there_before_their_time_and_absent_where_nothing_was_written() {
             let statistic = MetricStat::builder().metric(metric.build()).period(60).stat(statistic).build();
             MetricDataQuery::builder().id(id).metric_stat(statistic).build()
         };
-        let hour = (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs() / 60 + 60) * 60;
+        let hour =
+            (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs() / 60 + 60)
+                * 60;
         let hour = i64::try_from(hour).expect("a time");
         let time = aws_sdk_cloudwatch::primitives::DateTime::from_secs;
         let answer = watch
@@ -128,8 +164,11 @@ fn the_proxy_counts_round_trips_and_injects_what_it_is_told() {
         assert_eq!(estate.calls()[0]["action"], "DescribeTags");
 
         // Applied, and then an error: the SDK is told no, and the rule is gone all the same.
-        estate.faults(&json!([{"action": "DeleteRule", "how": "apply-then-refuse", "code": "AccessDenied", "status": 403}]));
-        let refused = elb.delete_rule().rule_arn(estate.id("foreign_rule")).send().await.expect_err("an injected error");
+        estate.faults(
+            &json!([{"action": "DeleteRule", "how": "apply-then-refuse", "code": "AccessDenied", "status": 403}]),
+        );
+        let refused =
+            elb.delete_rule().rule_arn(estate.id("foreign_rule")).send().await.expect_err("an injected error");
         let code = aws_sdk_elasticloadbalancingv2::error::ProvideErrorMetadata::code(&refused).map(String::from);
         assert_eq!(code.as_deref(), Some("AccessDenied"));
         assert_ne!(estate.snapshot(), original);
@@ -146,8 +185,22 @@ fn the_proxy_counts_round_trips_and_injects_what_it_is_told() {
 fn the_load_balancer_refuses_what_aws_refuses() {
     let estate = Estate::seed(&["--ip-type", "ipv4"]);
     let group = [
-        "elbv2", "create-target-group", "--name", "v6", "--protocol", "HTTP", "--port", "8080", "--target-type", "ip",
-        "--ip-address-type", "ipv6", "--query", "TargetGroups[0].TargetGroupArn", "--vpc-id", estate.id("vpc"),
+        "elbv2",
+        "create-target-group",
+        "--name",
+        "v6",
+        "--protocol",
+        "HTTP",
+        "--port",
+        "8080",
+        "--target-type",
+        "ip",
+        "--ip-address-type",
+        "ipv6",
+        "--query",
+        "TargetGroups[0].TargetGroupArn",
+        "--vpc-id",
+        estate.id("vpc"),
     ];
     let made = estate.aws(&group);
     assert_eq!(made, estate.aws(&group), "the same settings again answer the same target group");
@@ -158,25 +211,56 @@ fn the_load_balancer_refuses_what_aws_refuses() {
     let forward = json!([{"Type": "forward", "ForwardConfig": {"TargetGroups": [
         {"TargetGroupArn": estate.id("blue_group"), "Weight": 1}, {"TargetGroupArn": group, "Weight": 0}]}}])
     .to_string();
-    let family = estate.aws_refused(&["elbv2", "modify-rule", "--rule-arn", estate.id("plain_rule"), "--actions", &forward]);
+    let family =
+        estate.aws_refused(&["elbv2", "modify-rule", "--rule-arn", estate.id("plain_rule"), "--actions", &forward]);
     assert!(family.contains("You cannot associate an IPv6 target group"), "{family}");
 
     let network = format!("awsvpcConfiguration={{subnets=[{}]}}", estate.list("ipv6_subnets").join(","));
     let balancers = format!("targetGroupArn={group},containerName=app,containerPort=8080");
     let service = [
-        "ecs", "create-service", "--cluster", "prod", "--service-name", "v6", "--task-definition", "web", "--desired-count", "2",
-        "--launch-type", "FARGATE", "--network-configuration", &network, "--load-balancers", &balancers,
+        "ecs",
+        "create-service",
+        "--cluster",
+        "prod",
+        "--service-name",
+        "v6",
+        "--task-definition",
+        "web",
+        "--desired-count",
+        "2",
+        "--launch-type",
+        "FARGATE",
+        "--network-configuration",
+        &network,
+        "--load-balancers",
+        &balancers,
     ];
     let alone = estate.aws_refused(&service);
     assert!(alone.contains("does not have an associated load balancer"), "{alone}");
-    let twice = estate.aws_refused(&["ecs", "create-service", "--cluster", "prod", "--service-name", "web", "--task-definition", "web"]);
+    let twice = estate.aws_refused(&[
+        "ecs",
+        "create-service",
+        "--cluster",
+        "prod",
+        "--service-name",
+        "web",
+        "--task-definition",
+        "web",
+    ]);
     assert!(twice.contains("Creation of service was not idempotent."), "{twice}");
 
     // An OIDC action goes back without its secret only where it says that the stored one is meant.
     let oidc = estate.snapshot().rules[1]["Actions"].clone();
     assert_eq!(oidc[0]["Type"], "authenticate-oidc");
     assert!(!oidc.to_string().contains("ClientSecret"));
-    let bare = estate.aws_refused(&["elbv2", "modify-rule", "--rule-arn", estate.id("oidc_rule"), "--actions", &oidc.to_string()]);
+    let bare = estate.aws_refused(&[
+        "elbv2",
+        "modify-rule",
+        "--rule-arn",
+        estate.id("oidc_rule"),
+        "--actions",
+        &oidc.to_string(),
+    ]);
     assert!(bare.contains("client secret"), "{bare}");
     estate.foreign_weight(estate.id("oidc_rule"), estate.id("blue_group"), 1);
     assert_eq!(estate.snapshot().rules[1]["Actions"], oidc);

@@ -34,7 +34,8 @@ fn assert_green_is_up(estate: &Estate) {
 
 fn assert_clone_of_group(estate: &Estate, group: &str) {
     let settings = |arn: &str| {
-        let mut found = estate.aws(&["elbv2", "describe-target-groups", "--target-group-arns", arn])["TargetGroups"][0].clone();
+        let mut found =
+            estate.aws(&["elbv2", "describe-target-groups", "--target-group-arns", arn])["TargetGroups"][0].clone();
         for own in ["TargetGroupArn", "TargetGroupName", "IpAddressType", "LoadBalancerArns"] {
             found.as_object_mut().expect("a target group").remove(own);
         }
@@ -43,7 +44,8 @@ fn assert_clone_of_group(estate: &Estate, group: &str) {
     assert_eq!(settings(group), settings(estate.id("blue_group")));
     let attributes = |arn: &str| {
         let found = estate.aws(&["elbv2", "describe-target-group-attributes", "--target-group-arn", arn]);
-        let mut pairs: Vec<String> = found["Attributes"].as_array().into_iter().flatten().map(Value::to_string).collect();
+        let mut pairs: Vec<String> =
+            found["Attributes"].as_array().into_iter().flatten().map(Value::to_string).collect();
         pairs.sort();
         pairs
     };
@@ -55,10 +57,20 @@ fn assert_clone_of_group(estate: &Estate, group: &str) {
 
 /// A new family; the image from the dual-stack registry name; the one variable added; all else as it was.
 fn assert_clone_of_definition(estate: &Estate, arn: &str) {
-    let definition = |arn: &str| estate.aws(&["ecs", "describe-task-definition", "--task-definition", arn])["taskDefinition"].clone();
+    let definition = |arn: &str| {
+        estate.aws(&["ecs", "describe-task-definition", "--task-definition", arn])["taskDefinition"].clone()
+    };
     let (green, blue) = (definition(arn), definition(estate.id("task_definition")));
     assert_ne!(green["family"], blue["family"]);
-    for same in ["taskRoleArn", "executionRoleArn", "networkMode", "cpu", "memory", "runtimePlatform", "requiresCompatibilities"] {
+    for same in [
+        "taskRoleArn",
+        "executionRoleArn",
+        "networkMode",
+        "cpu",
+        "memory",
+        "runtimePlatform",
+        "requiresCompatibilities",
+    ] {
         assert_eq!(green[same], blue[same], "{same}");
     }
     let (mut mine, theirs) = (green["containerDefinitions"][0].clone(), blue["containerDefinitions"][0].clone());
@@ -127,7 +139,8 @@ fn rollback_after(stages: usize) {
 fn assert_autoscaling_as_before(estate: &Estate) {
     let found = estate.aws(&["application-autoscaling", "describe-scalable-targets", "--service-namespace", "ecs"]);
     let targets = found["ScalableTargets"].as_array().cloned().unwrap_or_default();
-    let blue = targets.iter().find(|target| target["ResourceId"] == "service/prod/web").expect("blue's scalable target");
+    let blue =
+        targets.iter().find(|target| target["ResourceId"] == "service/prod/web").expect("blue's scalable target");
     assert_eq!((&blue["MinCapacity"], &blue["MaxCapacity"]), (&json!(2), &json!(10)));
     for kind in ["DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"] {
         assert_ne!(blue["SuspendedState"][kind], true, "{kind}");
@@ -190,7 +203,8 @@ fn without_metrics_the_run_holds() {
     let green = estate.green_group().expect("green's target group");
     estate.green_metrics("0.001");
     // Monitoring goes away as a whole: every call to CloudWatch fails on the server's side.
-    let outage = json!([{"service": "monitoring", "how": "refuse", "code": "InternalFailure", "status": 500, "to": null}]);
+    let outage =
+        json!([{"service": "monitoring", "how": "refuse", "code": "InternalFailure", "status": 500, "to": null}]);
     estate.faults(&outage);
     let held = estate.migrate(&["advance"]).expect(4);
     assert_eq!(held.word("outcome"), "held", "{}", held.report);

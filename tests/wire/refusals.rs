@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 use super::estate::Estate;
 
 /// Starts of calls that change something; everything else only looks.
-const CHANGES: [&str; 12] = [
-    "Add", "Attach", "Create", "Delete", "Deregister", "Modify", "Put", "Register", "Remove", "Set", "Tag", "Update",
-];
+const CHANGES: [&str; 12] =
+    ["Add", "Attach", "Create", "Delete", "Deregister", "Modify", "Put", "Register", "Remove", "Set", "Tag", "Update"];
 
 #[track_caller]
 fn assert_nothing_was_asked_to_change(estate: &Estate) {
@@ -22,9 +21,7 @@ fn assert_nothing_was_asked_to_change(estate: &Estate) {
 
 /// An AWS refusal in the words of the two protocols that know it.
 fn refused_everywhere(json_code: &str, query_code: &str, message: &str, status: u16) -> Value {
-    let fault = |service: &str, code: &str| {
-        json!({"service": service, "how": "refuse", "code": code, "message": message, "status": status, "to": null})
-    };
+    let fault = |service: &str, code: &str| json!({"service": service, "how": "refuse", "code": code, "message": message, "status": status, "to": null});
     json!([fault("ecs", json_code), fault("application-autoscaling", json_code), fault("*", query_code)])
 }
 
@@ -69,7 +66,8 @@ fn before_the_start_the_world_may_say_no_in_many_ways() {
 #[test]
 fn without_a_network_it_says_so() {
     let estate = Estate::seed(&[]);
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+    let unused =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
     let mut command = estate.command(&["start", "playbook.yaml", "--json"]);
     let nowhere = format!("http://127.0.0.1:{unused}");
     command.env("AWS_ENDPOINT_URL", &nowhere).env("AWS_ENDPOINT_URL_CLOUDWATCH", &nowhere);
@@ -107,7 +105,11 @@ fn a_load_balancer_that_rejects_mixed_families_is_quoted() {
     estate.switch("reject-mixed", &json!({"on": true}));
     let ended = estate.start();
     assert!(matches!(ended.code, Some(1 | 3)), "{ended:?}");
-    assert!(ended.said().contains("different IP address types"), "the load balancer's words are missing: {}", ended.said());
+    assert!(
+        ended.said().contains("different IP address types"),
+        "the load balancer's words are missing: {}",
+        ended.said()
+    );
     estate.snapshot().assert_same_as(&original);
 }
 
@@ -137,7 +139,8 @@ fn a_permission_that_is_missing_in_the_middle_leaves_a_way_home() {
     let estate = Estate::seed(&[]);
     let original = estate.snapshot();
     estate.started();
-    let message = "User: arn:aws:iam::123456789012:user/test is not authorized to perform: elasticloadbalancing:ModifyRule";
+    let message =
+        "User: arn:aws:iam::123456789012:user/test is not authorized to perform: elasticloadbalancing:ModifyRule";
     estate.faults(&json!([{"action": "ModifyRule", "how": "refuse", "code": "AccessDenied", "message": message, "status": 403, "to": null}]));
     let ended = estate.migrate(&["advance"]);
     assert!(matches!(ended.code, Some(1 | 4 | 6)), "{ended:?}");

@@ -65,7 +65,11 @@ fn groups(action: &Value) -> &[Value] {
 }
 
 fn weight(action: &Value, group: &str) -> u64 {
-    groups(action).iter().filter(|entry| entry["TargetGroupArn"] == group).filter_map(|entry| entry["Weight"].as_u64()).sum()
+    groups(action)
+        .iter()
+        .filter(|entry| entry["TargetGroupArn"] == group)
+        .filter_map(|entry| entry["Weight"].as_u64())
+        .sum()
 }
 
 fn total(action: &Value) -> u64 {
@@ -85,7 +89,10 @@ fn compare(after: &Value, earlier: &Value, key: &str, pair: [&str; 2], percent: 
         let both = weight(now, blue) + weight(now, green);
         // Shares are compared as products of whole numbers: no rounding, no tolerance.
         if both * all_before != weight(before, blue) * all_now {
-            wrong.push(format!("{name}: blue and green together have {both} of {all_now}, blue had {} of {all_before}", weight(before, blue)));
+            wrong.push(format!(
+                "{name}: blue and green together have {both} of {all_now}, blue had {} of {all_before}",
+                weight(before, blue)
+            ));
         }
         if weight(now, green) * 100 != u64::from(percent) * both {
             wrong.push(format!("{name}: green has {} of {both}, not {percent} %", weight(now, green)));
@@ -93,7 +100,11 @@ fn compare(after: &Value, earlier: &Value, key: &str, pair: [&str; 2], percent: 
         for other in groups(before).iter().filter(|entry| entry["TargetGroupArn"] != blue) {
             let arn = other["TargetGroupArn"].as_str().unwrap_or_default();
             if weight(now, arn) * all_before != weight(before, arn) * all_now {
-                wrong.push(format!("{name}: {arn} has {} of {all_now}, it had {} of {all_before}", weight(now, arn), weight(before, arn)));
+                wrong.push(format!(
+                    "{name}: {arn} has {} of {all_now}, it had {} of {all_before}",
+                    weight(now, arn),
+                    weight(before, arn)
+                ));
             }
         }
     }
@@ -131,7 +142,8 @@ mod tests {
     use super::*;
 
     fn snapshot(weights: &[(&str, u64)], stickiness: bool) -> Snapshot {
-        let groups: Vec<Value> = weights.iter().map(|(arn, weight)| json!({"TargetGroupArn": arn, "Weight": weight})).collect();
+        let groups: Vec<Value> =
+            weights.iter().map(|(arn, weight)| json!({"TargetGroupArn": arn, "Weight": weight})).collect();
         let forward = json!({"TargetGroups": groups, "TargetGroupStickinessConfig": {"Enabled": stickiness}});
         let actions = json!([{"Type": "forward", "ForwardConfig": forward}]);
         Snapshot {

@@ -111,7 +111,11 @@ impl Server {
     pub fn start(name: &str, arguments: &[String]) -> Server {
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulators/{name}.log"));
         // ministack greets at length; what moto says on standard error is a traceback, and belongs to the failing test.
-        let errors = if name.starts_with("ministack") { File::create(log).map_or_else(|_| Stdio::null(), Stdio::from) } else { Stdio::inherit() };
+        let errors = if name.starts_with("ministack") {
+            File::create(log).map_or_else(|_| Stdio::null(), Stdio::from)
+        } else {
+            Stdio::inherit()
+        };
         let mut child = program(name, arguments, errors);
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its first line");
@@ -157,7 +161,8 @@ impl Witness {
         writeln!(witness.requests, "{request}").expect("the witness listens");
         let mut line = String::new();
         witness.answers.read_line(&mut line).expect("the witness answers");
-        let answer: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the witness said {line:?} to {request}"));
+        let answer: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("the witness said {line:?} to {request}"));
         let words = |key: &str| answer[key].as_str().unwrap_or_default().to_string();
         (answer["code"].as_i64().unwrap_or(1), words("out"), words("err"))
     }

@@ -19,8 +19,13 @@ fn count(rules: u32) -> (u64, u64) {
         estate.forget_calls();
         estate.migrate(arguments).expect(0);
         let (calls, depth) = estate.depth();
-        let names: Vec<String> = estate.calls().iter().map(|call| call["action"].as_str().unwrap_or_default().to_string()).collect();
-        println!("{rules:>3} rules: {:<18} {depth} round trips, {calls} calls: {}", arguments.join(" "), names.join(" "));
+        let names: Vec<String> =
+            estate.calls().iter().map(|call| call["action"].as_str().unwrap_or_default().to_string()).collect();
+        println!(
+            "{rules:>3} rules: {:<18} {depth} round trips, {calls} calls: {}",
+            arguments.join(" "),
+            names.join(" ")
+        );
         depth
     };
     let advance = measured(&["advance", "--no-wait"]);
@@ -33,7 +38,11 @@ fn count(rules: u32) -> (u64, u64) {
 fn twenty_rules_take_no_more_round_trips_than_one() {
     for rules in [1, 20] {
         let (advance, rollback) = count(rules);
-        assert!(advance <= BOUNDS.0, "{rules} rules: advance --no-wait took {advance} round trips, the bound is {}", BOUNDS.0);
+        assert!(
+            advance <= BOUNDS.0,
+            "{rules} rules: advance --no-wait took {advance} round trips, the bound is {}",
+            BOUNDS.0
+        );
         assert!(rollback <= BOUNDS.1, "{rules} rules: rollback took {rollback} round trips, the bound is {}", BOUNDS.1);
     }
 }
