@@ -15,6 +15,7 @@ LISTEN 0 takes a free port. The first line of output has the ports, once they ac
       apply-then-refuse  applied; answered with the AWS error C
       apply-then-cut     applied; the connection is closed without an answer
       cut                not applied; the connection is closed
+      hang               not applied; the connection is closed after S seconds without an answer
       delay              applied after S seconds
 """
 
@@ -36,7 +37,7 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 class Fault:
     def __init__(self, wish):
         unknown = set(wish) - {"action", "service", "from", "to", "how", "code", "message", "status", "seconds"}
-        if unknown or wish["how"] not in ("refuse", "apply-then-refuse", "apply-then-cut", "cut", "delay"):
+        if unknown or wish["how"] not in ("refuse", "apply-then-refuse", "apply-then-cut", "cut", "hang", "delay"):
             raise ValueError(f"not a fault: {wish}")
         self.wish, self.seen = wish, 0
 
@@ -134,9 +135,9 @@ class Proxy(BaseHTTPRequestHandler):
         service, action = named(self.headers, self.path, body)
         call, fault = RECORD.begin(service, action, body.decode("utf-8", "replace")[:20000])
         how = fault and fault["how"]
-        if how == "delay":
+        if how in ("delay", "hang"):
             time.sleep(fault["seconds"])
-        if how in ("refuse", "cut"):
+        if how in ("refuse", "cut", "hang"):
             status, headers, answer = None, None, None
         else:
             status, headers, answer = self.forward(body)
@@ -144,7 +145,7 @@ class Proxy(BaseHTTPRequestHandler):
             status = fault.get("status", 400)
             headers, answer = refusal(self.headers, self.path, fault)
         RECORD.end(call, status)
-        if how in ("cut", "apply-then-cut"):
+        if how in ("cut", "hang", "apply-then-cut"):
             self.close_connection = True
             self.connection.close()
             return None
