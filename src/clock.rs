@@ -2,6 +2,8 @@
 //!
 //! `decide` gets the time as a value; only `execute` waits. In the simulated cloud waiting is free.
 
+pub mod system;
+
 use chrono::{DateTime, Utc};
 
 /// The time, and a way to let it pass.

@@ -12,3 +12,4 @@ pub mod plan;
 pub mod playbook;
 pub mod report;
 pub mod traffic;
+pub mod cli;

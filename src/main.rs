@@ -1,3 +1,7 @@
-fn main() {
-    println!("Hello, world!");
+//! The binary: hands over to [`migrate::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    migrate::cli::main()
 }

@@ -36,7 +36,9 @@ use super::{
     Cause, Cloud, CloudError, Identity, MetricWindow, Minute, NewRule, NewService, NewTargetGroup, NewTaskDefinition,
     RouteWrite, Sight, Watch,
 };
-use crate::inventory::{Alarm, LoadBalancer, Route, ScalableTarget, Service, Suspension, TargetGroup, Task, TaskDefinition};
+use crate::inventory::{
+    Alarm, LoadBalancer, Route, ScalableTarget, Service, Suspension, TargetGroup, Task, TaskDefinition,
+};
 
 /// An AWS account and region.
 #[derive(Debug)]
@@ -74,13 +76,15 @@ impl Aws {
 
     fn on(runtime: Runtime, config: SdkConfig) -> Result<Aws, CloudError> {
         let region = config.region().map(|region| region.as_ref().to_string()).ok_or_else(|| {
-            cannot_start("no AWS region is set; give `region:` in the playbook, AWS_REGION, or one in the profile".to_string())
+            cannot_start(
+                "no AWS region is set; give `region:` in the playbook, AWS_REGION, or one in the profile".to_string(),
+            )
         })?;
         /// The clients of one service: for reads, and for writes with their stricter retries.
         macro_rules! reads_and_writes {
             ($sdk:ident) => {{
                 let writes = $sdk::config::Builder::from(&config)
-                    .retry_config(patience::writing())
+                    .retry_config(patience::writing(config.retry_config()))
                     .retry_classifier(patience::OnlyAfterNothing);
                 ($sdk::Client::new(&config), $sdk::Client::from_conf(writes.build()))
             }};
@@ -232,5 +236,156 @@ impl Cloud for Aws {
 
     fn deregister_task_definition(&self, arn: &str) -> Result<(), CloudError> {
         self.runtime.block_on(self.ecs.deregister(arn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use aws_config::retry::RetryConfig;
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_credential_types::provider::{ProvideCredentials, future};
+
+    use super::*;
+
+    /// A server that gives every request the same answer, and counts them. `None` hangs up.
+    fn server(answer: Option<&'static str>) -> (String, Arc<AtomicU32>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                read_request(&mut stream);
+                counted.fetch_add(1, Ordering::SeqCst);
+                if let Some(answer) = answer {
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            }
+        });
+        (url, requests)
+    }
+
+    fn read_request(stream: &mut TcpStream) {
+        let mut seen = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            let read = stream.read(&mut buffer).unwrap();
+            seen.extend_from_slice(&buffer[..read]);
+            let text = String::from_utf8_lossy(&seen).to_lowercase();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if read == 0 || body.len() >= length.map_or(0, |length| length.trim().parse().unwrap()) {
+                return;
+            }
+        }
+    }
+
+    fn aws(url: &str, credentials: impl ProvideCredentials + 'static) -> Aws {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .endpoint_url(url)
+            .credentials_provider(credentials)
+            .timeout_config(patience::timeouts())
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)));
+        let config = runtime.block_on(loader.load());
+        Aws::on(runtime, config).unwrap()
+    }
+
+    fn key() -> Credentials {
+        Credentials::new("AKIDEXAMPLE", "secret", None, None, "test")
+    }
+
+    /// The causes of a failed mutation and a failed read, and how often each was tried.
+    fn failures(answer: Option<&'static str>) -> ((Cause, u32), (Cause, u32)) {
+        let (url, requests) = server(answer);
+        let aws = aws(&url, key());
+        let mutation = aws.set_desired_count("prod", "web", 1).unwrap_err();
+        let mutations = requests.swap(0, Ordering::SeqCst);
+        let read = aws.service("prod", "web").unwrap_err();
+        ((mutation.cause, mutations), (read.cause, requests.load(Ordering::SeqCst)))
+    }
+
+    const HEAD: &str = "content-type: application/x-amz-json-1.1\r\nconnection: close";
+
+    /// The answer of ECS with this status and error code.
+    fn answer(status: u16, code: &str) -> Option<&'static str> {
+        let body = format!("{{\"__type\":\"{code}\",\"message\":\"said so\"}}");
+        let text = format!("HTTP/1.1 {status} No\r\n{HEAD}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        Some(Box::leak(text.into_boxed_str()))
+    }
+
+    #[test]
+    fn a_lost_answer_is_unknown_and_only_reads_are_tried_again() {
+        assert_eq!(failures(None), ((Cause::Unknown, 1), (Cause::Unknown, 3)));
+        assert_eq!(failures(answer(500, "ServerException")), ((Cause::Unknown, 1), (Cause::Unknown, 3)));
+    }
+
+    #[test]
+    fn what_changed_nothing_is_tried_again() {
+        assert_eq!(failures(answer(400, "ThrottlingException")), ((Cause::Throttled, 4), (Cause::Throttled, 3)));
+    }
+
+    #[test]
+    fn definitive_answers_are_final() {
+        for (status, code, cause) in [
+            (400, "AccessDeniedException", Cause::Denied),
+            (400, "ExpiredTokenException", Cause::Credentials),
+            (400, "InvalidParameterException", Cause::Refused),
+        ] {
+            assert_eq!(failures(answer(status, code)), ((cause, 1), (cause, 1)), "{code}");
+        }
+    }
+
+    #[test]
+    fn no_connection_is_unreachable() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for url in [format!("http://{closed}"), format!("https://{closed}"), "http://nowhere.invalid".to_string()] {
+            let error = aws(&url, key()).set_desired_count("prod", "web", 1).unwrap_err();
+            assert_eq!(error.cause, Cause::Unreachable, "{url}: {error}");
+            assert_eq!(error.operation, "ecs:UpdateService");
+        }
+    }
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl ProvideCredentials for Nobody {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("no profile has any")))
+        }
+    }
+
+    #[test]
+    fn missing_credentials_are_named_as_such() {
+        let (url, requests) = server(None);
+        let error = aws(&url, Nobody).set_desired_count("prod", "web", 1).unwrap_err();
+        assert_eq!((error.cause, requests.load(Ordering::SeqCst)), (Cause::Credentials, 0));
+        assert!(error.message.contains("no profile has any"), "{error}");
+    }
+
+    #[test]
+    fn a_region_is_needed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let error = Aws::on(runtime, SdkConfig::builder().build()).unwrap_err();
+        assert!(error.message.contains("AWS_REGION"), "{error}");
+    }
+
+    #[test]
+    fn connecting_contacts_nobody() {
+        let (url, requests) = server(None);
+        assert!(aws(&url, key()).endpoints_are_loopback());
+        assert_eq!(requests.load(Ordering::SeqCst), 0);
     }
 }

@@ -8,10 +8,13 @@ mod ecs;
 mod elb;
 mod estate;
 mod faults;
+#[cfg(test)]
+mod fixture;
 mod scaling;
 mod scenario;
 mod store;
 mod tamper;
+mod tasks;
 mod traffic;
 mod universe;
 
@@ -21,13 +24,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 
-pub use ecs::{Rollout, SimService, SimTask, TaskStop};
+pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
 pub use scaling::SimScaling;
 pub use scenario::{Scenario, UnknownScenario};
 pub use store::StoreError;
 pub use tamper::Tamper;
+pub use tasks::{SimTask, TaskStop};
 pub use traffic::{Epoch, Flow, Traffic, split};
 pub use universe::{Blue, Knobs, Lagging, OUR_TAG, SimTaskDefinition, Universe, Violation, ViolationKind};
 

@@ -186,13 +186,13 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
 
 /// Asks the process that holds the run to give way at its next safe point.
 pub fn ask_to_yield(dir: &Path) -> Result<(), JournalError> {
-    let path = dir.join(YIELD);
+    let path = yield_file(dir);
     std::fs::write(&path, b"").map_err(io("write", &path))
 }
 
-/// Whether another process has asked the holder of this run to give way.
-pub fn yield_requested(dir: &Path) -> bool {
-    dir.join(YIELD).exists()
+/// The file by whose existence the holder of a run is asked to give way.
+pub fn yield_file(dir: &Path) -> PathBuf {
+    dir.join(YIELD)
 }
 
 fn sync_dir(dir: &Path) -> Result<(), JournalError> {

@@ -102,7 +102,8 @@ fn write_forward(operation: &str, config: &ForwardConfig) -> Result<elb::Forward
     let mut written = elb::ForwardActionConfig::builder();
     for group in &config.target_groups {
         let weight = group.weight.map(i32::try_from).transpose();
-        let weight = weight.map_err(|_| refused(operation, format!("weight of {} is out of range", group.target_group_arn)))?;
+        let weight =
+            weight.map_err(|_| refused(operation, format!("weight of {} is out of range", group.target_group_arn)))?;
         written = written.target_groups(
             elb::TargetGroupTuple::builder().target_group_arn(&group.target_group_arn).set_weight(weight).build(),
         );
@@ -133,7 +134,10 @@ impl Config<'_> {
     }
 
     fn unknown(&self) -> CloudError {
-        refused(self.operation, format!("`{}` of an action is not known here; sending the rest would lose it", self.name))
+        refused(
+            self.operation,
+            format!("`{}` of an action is not known here; sending the rest would lose it", self.name),
+        )
     }
 }
 

@@ -43,12 +43,16 @@ async fn alarms_chunk(client: &sdk::Client, names: &[String]) -> Result<Vec<Alar
     let mut alarms = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(during("cloudwatch:DescribeAlarms"))?;
-        alarms.extend(page.metric_alarms().iter().map(|alarm| {
-            read_alarm(alarm.alarm_name(), alarm.state_value(), alarm.state_reason(), false)
-        }));
-        alarms.extend(page.composite_alarms().iter().map(|alarm| {
-            read_alarm(alarm.alarm_name(), alarm.state_value(), alarm.state_reason(), true)
-        }));
+        alarms.extend(
+            page.metric_alarms()
+                .iter()
+                .map(|alarm| read_alarm(alarm.alarm_name(), alarm.state_value(), alarm.state_reason(), false)),
+        );
+        alarms.extend(
+            page.composite_alarms()
+                .iter()
+                .map(|alarm| read_alarm(alarm.alarm_name(), alarm.state_value(), alarm.state_reason(), true)),
+        );
     }
     Ok(alarms)
 }
@@ -155,9 +159,10 @@ fn questions(window: &MetricWindow) -> Result<Vec<Question>, CloudError> {
     let mut asked = Vec::new();
     for (side, groups) in [(Side::Green, &window.green), (Side::Blue, &window.blue)] {
         for group in groups {
-            let load_balancer = window.load_balancers.get(group).ok_or_else(|| {
-                refused(GET_METRIC_DATA, format!("{group} has no load balancer, and so no metrics"))
-            })?;
+            let load_balancer = window
+                .load_balancers
+                .get(group)
+                .ok_or_else(|| refused(GET_METRIC_DATA, format!("{group} has no load balancer, and so no metrics")))?;
             let mut ask = |measure, metric, statistic: &str| {
                 asked.push(Question {
                     side,
@@ -176,7 +181,10 @@ fn questions(window: &MetricWindow) -> Result<Vec<Question>, CloudError> {
         }
     }
     if asked.len() > MOST_QUERIES {
-        return Err(refused(GET_METRIC_DATA, format!("{} metrics at once; CloudWatch answers {MOST_QUERIES}", asked.len())));
+        return Err(refused(
+            GET_METRIC_DATA,
+            format!("{} metrics at once; CloudWatch answers {MOST_QUERIES}", asked.len()),
+        ));
     }
     Ok(asked)
 }

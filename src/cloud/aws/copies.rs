@@ -38,7 +38,8 @@ pub(super) fn definition_like(
     let mut containers = from.container_definitions().to_vec();
     for (name, image) in &wanted.images {
         let container = containers.iter_mut().find(|container| container.name() == Some(name));
-        let container = container.ok_or_else(|| refused(REGISTER, format!("{} has no container {name}", wanted.from)))?;
+        let container =
+            container.ok_or_else(|| refused(REGISTER, format!("{} has no container {name}", wanted.from)))?;
         container.image = Some(image.clone());
     }
     for container in &mut containers {
@@ -227,18 +228,25 @@ pub(super) fn carried_by_service(service: &ecs::Service) -> BTreeMap<String, Str
     in_words(fields)
 }
 
+/// A field, whether the service has it, and why a copy does not.
+type Drop = (&'static str, bool, &'static str);
+
 /// What a copy of this service drops, by API name, with the reason.
 pub(super) fn dropped_from_service(service: &ecs::Service) -> BTreeMap<String, String> {
+    dropped_for_ipv6(service)
+        .into_iter()
+        .chain(dropped_for_the_shift(service))
+        .filter(|(_, has, _)| *has)
+        .map(|(name, _, reason)| (name.to_string(), reason.to_string()))
+        .collect()
+}
+
+/// What IPv6-only tasks cannot have, or cannot share with blue.
+fn dropped_for_ipv6(service: &ecs::Service) -> Vec<Drop> {
     let deployment = primary(service);
     let connect = deployment.and_then(|deployment| deployment.service_connect_configuration());
     let network = service.network_configuration().and_then(|network| network.awsvpc_configuration());
-    let configuration = service.deployment_configuration();
-    let own_shift = "green is rolled out by ECS and shifted by migrate, not by both";
-    let other_strategy = configuration.and_then(|it| it.strategy()).is_some_and(|it| *it != ecs::DeploymentStrategy::Rolling);
-    let other_controller =
-        service.deployment_controller().is_some_and(|it| *it.r#type() != ecs::DeploymentControllerType::Ecs);
-    let placed = !service.placement_constraints().is_empty() || !service.placement_strategy().is_empty();
-    let drops = [
+    vec![
         ("enableExecuteCommand", service.enable_execute_command(), "ECS Exec does not work with IPv6-only tasks"),
         (
             "serviceRegistries",
@@ -253,47 +261,66 @@ pub(super) fn dropped_from_service(service: &ecs::Service) -> BTreeMap<String, S
         (
             "vpcLatticeConfigurations",
             deployment.is_some_and(|deployment| !deployment.vpc_lattice_configurations().is_empty()),
-            "VPC Lattice target groups for IPv4 cannot hold IPv6-only tasks, and its traffic would not follow the stages",
+            "VPC Lattice target groups for IPv4 cannot hold IPv6-only tasks, and their traffic would not follow the stages",
         ),
         (
             "networkConfiguration.assignPublicIp",
             network.and_then(|network| network.assign_public_ip()) == Some(&ecs::AssignPublicIp::Enabled),
-            "public addresses of this kind are IPv4; IPv6 addresses are reachable by route and security group",
-        ),
-        (
-            "loadBalancers.advancedConfiguration",
-            service.load_balancers().iter().any(|entry| entry.advanced_configuration().is_some()),
-            own_shift,
+            "it is about IPv4; whether IPv6 addresses are reachable is decided by routes and security groups",
         ),
         (
             "loadBalancers.loadBalancerName",
             service.load_balancers().iter().any(|entry| entry.load_balancer_name().is_some()),
             "classic load balancers do not take tasks with their own addresses",
         ),
-        ("deploymentConfiguration.strategy", other_strategy, own_shift),
+    ]
+}
+
+/// What would let ECS decide about green or its traffic, and what ECS decides by itself.
+fn dropped_for_the_shift(service: &ecs::Service) -> Vec<Drop> {
+    let rollout = service.deployment_configuration();
+    let by_migrate = "ECS rolls green out, and migrate alone shifts its traffic";
+    let by_fargate = "Fargate places tasks itself";
+    let fargate = is_fargate(service);
+    vec![
         (
-            "deploymentConfiguration.alarms",
-            configuration.and_then(|it| it.alarms()).is_some_and(|it| it.enable()),
-            "the alarms watch blue; migrate's gate judges green",
+            "loadBalancers.advancedConfiguration",
+            service.load_balancers().iter().any(|entry| entry.advanced_configuration().is_some()),
+            by_migrate,
+        ),
+        (
+            "deploymentController",
+            service.deployment_controller().is_some_and(|it| *it.r#type() != ecs::DeploymentControllerType::Ecs),
+            by_migrate,
+        ),
+        (
+            "deploymentConfiguration.strategy",
+            rollout.and_then(|it| it.strategy()).is_some_and(|it| *it != ecs::DeploymentStrategy::Rolling),
+            by_migrate,
         ),
         (
             "deploymentConfiguration.lifecycleHooks",
-            configuration.is_some_and(|it| !it.lifecycle_hooks().is_empty()),
-            own_shift,
+            rollout.is_some_and(|it| !it.lifecycle_hooks().is_empty()),
+            by_migrate,
+        ),
+        (
+            "deploymentConfiguration.alarms",
+            rollout.and_then(|it| it.alarms()).is_some_and(|it| it.enable()),
+            "the alarms watch blue; green is judged by migrate",
         ),
         (
             "deploymentConfiguration.earlySuccessCriteria",
-            configuration.is_some_and(|it| it.early_success_criteria().is_some()),
-            "green counts as healthy only when every task is",
+            rollout.is_some_and(|it| it.early_success_criteria().is_some()),
+            "green counts as healthy only when all of it is",
         ),
-        ("deploymentController", other_controller, own_shift),
-        ("placementConstraints, placementStrategy", placed && is_fargate(service), "Fargate places tasks itself"),
-    ];
-    drops
-        .into_iter()
-        .filter(|(_, has, _)| *has)
-        .map(|(name, _, reason)| (name.to_string(), reason.to_string()))
-        .collect()
+        (
+            "role",
+            service.role_arn().is_some_and(|role| !role.contains(":role/aws-service-role/")),
+            "tasks with their own addresses are registered by the service-linked role of ECS",
+        ),
+        ("placementConstraints", fargate && !service.placement_constraints().is_empty(), by_fargate),
+        ("placementStrategy", fargate && !service.placement_strategy().is_empty(), by_fargate),
+    ]
 }
 
 /// What a copy of this task definition carries, by API name; containers field by field. Values of
@@ -357,5 +384,227 @@ fn text(value: Value) -> String {
     match value {
         Value::String(text) => text,
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+    }
+
+    fn variable(name: &str, value: &str) -> ecs::KeyValuePair {
+        ecs::KeyValuePair::builder().name(name).value(value).build()
+    }
+
+    fn definition() -> ecs::TaskDefinition {
+        let web = ecs::ContainerDefinition::builder()
+            .name("web")
+            .image("old")
+            .environment(variable("A", "1"))
+            .environment(variable("B", "2"))
+            .start_timeout(7)
+            .build();
+        ecs::TaskDefinition::builder()
+            .task_definition_arn("arn:td:7")
+            .family("web")
+            .revision(7)
+            .cpu("256")
+            .network_mode(ecs::NetworkMode::Awsvpc)
+            .container_definitions(web)
+            .container_definitions(ecs::ContainerDefinition::builder().name("side").image("side").build())
+            .build()
+    }
+
+    fn new_definition() -> NewTaskDefinition {
+        NewTaskDefinition {
+            from: "arn:td:7".to_string(),
+            family: "web-ipv6".to_string(),
+            images: strings(&[("web", "new")]),
+            environment: strings(&[("A", "9"), ("C", "3")]),
+            tags: strings(&[("migrate:run", "web")]),
+        }
+    }
+
+    #[test]
+    fn a_definition_is_copied_with_its_edits() {
+        let tag = |key: &str| ecs::Tag::builder().key(key).value("v").build();
+        let request = definition_like(&definition(), &[tag("aws:x"), tag("team")], &new_definition()).unwrap();
+        let request = request.build().unwrap();
+        assert_eq!((request.family(), request.cpu()), (Some("web-ipv6"), Some("256")));
+        let [web, side] = request.container_definitions() else { panic!("two containers") };
+        assert_eq!((web.image(), side.image(), web.start_timeout()), (Some("new"), Some("side"), Some(7)));
+        assert_eq!(web.environment(), [variable("B", "2"), variable("A", "9"), variable("C", "3")]);
+        assert_eq!(side.environment(), [variable("A", "9"), variable("C", "3")]);
+        assert_eq!(read_tags(request.tags()), strings(&[("migrate:run", "web"), ("team", "v")]));
+    }
+
+    #[test]
+    fn an_image_for_no_container_is_refused() {
+        let wanted = NewTaskDefinition { images: strings(&[("worker", "x")]), ..new_definition() };
+        assert!(definition_like(&definition(), &[], &wanted).is_err());
+    }
+
+    #[test]
+    fn a_definition_is_shown_without_the_values_of_its_variables() {
+        let carried = carried_by_definition(&definition());
+        assert_eq!(carried["cpu"], "256");
+        assert_eq!(carried["networkMode"], "awsvpc");
+        assert_eq!(carried["containerDefinitions.web.startTimeout"], "7");
+        assert_eq!(carried["containerDefinitions.web.environment"], "A, B");
+        assert!(!carried.contains_key("family") && !carried.contains_key("revision"));
+    }
+
+    fn connect(services: Option<Vec<ecs::ServiceConnectService>>) -> ecs::ServiceConnectConfiguration {
+        ecs::ServiceConnectConfiguration::builder().enabled(true).namespace("ns").set_services(services).build()
+    }
+
+    fn service(deployment: ecs::builders::DeploymentBuilder) -> ecs::Service {
+        let network = ecs::AwsVpcConfiguration::builder()
+            .subnets("subnet-4")
+            .security_groups("sg-1")
+            .assign_public_ip(ecs::AssignPublicIp::Enabled)
+            .build()
+            .unwrap();
+        let balancer = |group: &str| {
+            let advanced = ecs::AdvancedConfiguration::builder().production_listener_rule("arn:r").build();
+            ecs::LoadBalancer::builder()
+                .target_group_arn(group)
+                .container_name("web")
+                .container_port(8080)
+                .advanced_configuration(advanced)
+                .build()
+        };
+        let volume = ecs::ServiceVolumeConfiguration::builder().name("ebs").build().unwrap();
+        let alarms = ecs::DeploymentAlarms::builder().alarm_names("a").enable(true).rollback(true).build().unwrap();
+        ecs::Service::builder()
+            .launch_type(ecs::LaunchType::Fargate)
+            .platform_version("1.4.0")
+            .desired_count(3)
+            .network_configuration(ecs::NetworkConfiguration::builder().awsvpc_configuration(network).build())
+            .load_balancers(balancer("arn:blue"))
+            .load_balancers(balancer("arn:left-alone"))
+            .health_check_grace_period_seconds(30)
+            .scheduling_strategy(ecs::SchedulingStrategy::Replica)
+            .deployment_configuration(
+                ecs::DeploymentConfiguration::builder()
+                    .strategy(ecs::DeploymentStrategy::BlueGreen)
+                    .maximum_percent(150)
+                    .minimum_healthy_percent(75)
+                    .bake_time_in_minutes(5)
+                    .deployment_circuit_breaker(
+                        ecs::DeploymentCircuitBreaker::builder().enable(true).rollback(false).build(),
+                    )
+                    .alarms(alarms)
+                    .build(),
+            )
+            .propagate_tags(ecs::PropagateTags::Service)
+            .enable_ecs_managed_tags(true)
+            .enable_execute_command(true)
+            .service_registries(ecs::ServiceRegistry::builder().registry_arn("arn:sd").build())
+            .deployments(deployment.status("PRIMARY").volume_configurations(volume).build())
+            .build()
+    }
+
+    fn new_service() -> NewService {
+        NewService {
+            cluster: "prod".to_string(),
+            from: "web".to_string(),
+            name: "web-ipv6".to_string(),
+            task_definition: "arn:td:1".to_string(),
+            desired_count: 3,
+            subnets: vec!["subnet-6".to_string()],
+            security_groups: Vec::new(),
+            target_groups: strings(&[("arn:blue", "arn:green")]),
+            tags: strings(&[("migrate:run", "web"), ("aws:ecs:x", "y")]),
+            client_token: "token".to_string(),
+        }
+    }
+
+    #[test]
+    fn a_service_is_copied_with_its_edits() {
+        let from = service(ecs::Deployment::builder().service_connect_configuration(connect(None)));
+        let request = service_like(&from, &new_service()).unwrap().build().unwrap();
+        let network = request.network_configuration().unwrap().awsvpc_configuration().unwrap();
+        assert_eq!(
+            (network.subnets(), network.security_groups()),
+            (&["subnet-6".to_string()][..], &["sg-1".to_string()][..])
+        );
+        assert_eq!(network.assign_public_ip(), Some(&ecs::AssignPublicIp::Disabled));
+        let [balancer] = request.load_balancers() else { panic!("one entry") };
+        assert_eq!((balancer.target_group_arn(), balancer.container_port()), (Some("arn:green"), Some(8080)));
+        assert!(balancer.advanced_configuration().is_none());
+        let deployment = request.deployment_configuration().unwrap();
+        assert_eq!(deployment.strategy(), Some(&ecs::DeploymentStrategy::Rolling));
+        assert_eq!((deployment.maximum_percent(), deployment.minimum_healthy_percent()), (Some(150), Some(75)));
+        assert!(deployment.deployment_circuit_breaker().is_some_and(|breaker| breaker.enable()));
+        assert!(deployment.alarms().is_none() && deployment.bake_time_in_minutes().is_none());
+        assert_eq!(request.availability_zone_rebalancing(), Some(&ecs::AvailabilityZoneRebalancing::Disabled));
+        assert_eq!(request.enable_execute_command(), Some(false));
+        assert_eq!(request.health_check_grace_period_seconds(), Some(30));
+        assert_eq!((request.platform_version(), request.client_token()), (Some("1.4.0"), Some("token")));
+        assert_eq!(request.volume_configurations().len(), 1);
+        assert!(request.service_connect_configuration().is_some());
+        assert!(request.service_registries().is_empty() && request.role().is_none());
+        assert_eq!(read_tags(request.tags()), strings(&[("migrate:run", "web")]));
+    }
+
+    #[test]
+    fn a_capacity_provider_strategy_takes_the_place_of_the_launch_type() {
+        let mut from = service(ecs::Deployment::builder());
+        let item = ecs::CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1).build();
+        from.capacity_provider_strategy = Some(vec![item.unwrap()]);
+        let request = service_like(&from, &new_service()).unwrap().build().unwrap();
+        assert_eq!((request.launch_type(), request.capacity_provider_strategy().len()), (None, 1));
+    }
+
+    #[test]
+    fn what_is_dropped_is_named_with_its_reason() {
+        let published = ecs::ServiceConnectService::builder().port_name("http").build().unwrap();
+        let from = service(ecs::Deployment::builder().service_connect_configuration(connect(Some(vec![published]))));
+        let dropped: Vec<String> = dropped_from_service(&from).into_keys().collect();
+        assert_eq!(
+            dropped,
+            [
+                "deploymentConfiguration.alarms",
+                "deploymentConfiguration.strategy",
+                "enableExecuteCommand",
+                "loadBalancers.advancedConfiguration",
+                "networkConfiguration.assignPublicIp",
+                "serviceConnectConfiguration",
+                "serviceRegistries",
+            ]
+        );
+        let request = service_like(&from, &new_service()).unwrap().build().unwrap();
+        assert!(request.service_connect_configuration().is_none());
+    }
+
+    #[test]
+    fn what_is_carried_is_what_would_be_sent() {
+        let carried = carried_by_service(&service(ecs::Deployment::builder()));
+        let names: Vec<&str> = carried.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "availabilityZoneRebalancing",
+                "deploymentConfiguration",
+                "deploymentController",
+                "desiredCount",
+                "enableECSManagedTags",
+                "healthCheckGracePeriodSeconds",
+                "launchType",
+                "loadBalancers",
+                "networkConfiguration.securityGroups",
+                "platformVersion",
+                "propagateTags",
+                "schedulingStrategy",
+                "volumeConfigurations",
+            ]
+        );
+        assert_eq!(carried["loadBalancers"], "web:8080, web:8080");
+        assert_eq!(carried["networkConfiguration.securityGroups"], "sg-1");
+        assert_eq!(carried["desiredCount"], "3");
     }
 }

@@ -4,6 +4,7 @@
 //! and takes a repeated service name for an error. So what bears the run's tags is looked for first,
 //! and is the outcome if it is there.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_ecs::types as ecs;
@@ -21,11 +22,12 @@ const PAUSE: Duration = Duration::from_secs(4);
 
 impl Ecs {
     pub(super) async fn register(&self, wanted: &NewTaskDefinition) -> Result<String, CloudError> {
-        let marks = marks(&wanted.tags).into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        if marks != Default::default() {
-            if let Some(present) = self.definition_tagged(&wanted.family, &marks).await? {
-                return Ok(present);
-            }
+        let marks: BTreeMap<String, String> =
+            marks(&wanted.tags).into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        if !marks.is_empty()
+            && let Some(present) = self.definition_tagged(&wanted.family, &marks).await?
+        {
+            return Ok(present);
         }
         let (from, tags) = self.described_definition(&wanted.from).await?;
         let registered =
@@ -80,11 +82,13 @@ impl Ecs {
 fn adopted(present: &ecs::Service, wanted: &NewService) -> Result<String, CloudError> {
     let status = present.status().unwrap_or("no status");
     if !is_marked(present, &wanted.tags) {
-        let message = format!("a service named {} exists already ({status}), without the tags of this run", wanted.name);
+        let message =
+            format!("a service named {} exists already ({status}), without the tags of this run", wanted.name);
         return Err(refused(CREATE_SERVICE, message));
     }
     if status != "ACTIVE" {
-        let message = format!("the service {} of this run is {status}; ECS frees its name when it is gone", wanted.name);
+        let message =
+            format!("the service {} of this run is {status}; ECS frees its name when it is gone", wanted.name);
         return Err(refused(CREATE_SERVICE, message));
     }
     present.service_arn().map(str::to_string).ok_or_else(|| unnamed(CREATE_SERVICE, "service"))
@@ -114,8 +118,6 @@ fn passes_with_time(error: &CloudError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn wanted() -> NewService {

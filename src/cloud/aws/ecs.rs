@@ -11,13 +11,10 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::copies;
-use super::elb::existing;
-use super::errors::{during, refused};
+use super::errors::{during, existing, refused};
 use super::tags::bears_marks;
 use crate::cloud::{Cause, CloudError};
-use crate::inventory::{
-    Container, Deployment, Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition,
-};
+use crate::inventory::{Container, Deployment, Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition};
 
 const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
 const DESCRIBE_TASK_DEFINITION: &str = "ecs:DescribeTaskDefinition";
@@ -458,7 +455,8 @@ mod tests {
     #[test]
     fn a_task_shows_its_address_and_its_end() {
         let interface = ecs::NetworkInterface::builder().ipv6_address("2001:db8::1").build();
-        let web = ecs::Container::builder().name("web").exit_code(1).reason("oops").network_interfaces(interface).build();
+        let web =
+            ecs::Container::builder().name("web").exit_code(1).reason("oops").network_interfaces(interface).build();
         let side = ecs::Container::builder().name("side").build();
         let task = ecs::Task::builder()
             .task_arn("arn:t")

@@ -11,7 +11,7 @@ use aws_sdk_elasticloadbalancingv2 as sdk;
 use aws_sdk_elasticloadbalancingv2::types as elb;
 use futures_util::future::{try_join, try_join_all};
 
-use super::errors::{during, refused};
+use super::errors::{during, existing, refused};
 use super::tags::{bears_marks, marks};
 use crate::cloud::{Cause, CloudError, NewTargetGroup};
 use crate::inventory::{LoadBalancer, TargetGroup, TargetHealth};
@@ -40,11 +40,12 @@ impl Elb {
         arns.iter()
             .zip(attributes)
             .map(|(arn, attributes)| {
-                let group = described.iter().find(|group| group.target_group_arn() == Some(arn)).ok_or_else(|| CloudError {
-                    operation: DESCRIBE_TARGET_GROUPS.to_string(),
-                    cause: Cause::NotFound,
-                    message: format!("no target group {arn}"),
-                })?;
+                let group =
+                    described.iter().find(|group| group.target_group_arn() == Some(arn)).ok_or_else(|| CloudError {
+                        operation: DESCRIBE_TARGET_GROUPS.to_string(),
+                        cause: Cause::NotFound,
+                        message: format!("no target group {arn}"),
+                    })?;
                 Ok(read_group(group, attributes, tags.get(arn).cloned().unwrap_or_default()))
             })
             .collect()
@@ -69,7 +70,8 @@ impl Elb {
     }
 
     async fn group_by_name(&self, name: &str) -> Result<Option<elb::TargetGroup>, CloudError> {
-        let found = self.reads.describe_target_groups().names(name).send().await.map_err(during(DESCRIBE_TARGET_GROUPS));
+        let found =
+            self.reads.describe_target_groups().names(name).send().await.map_err(during(DESCRIBE_TARGET_GROUPS));
         Ok(existing(found)?
             .and_then(|found| found.target_groups)
             .and_then(|groups| groups.into_iter().find(|group| group.target_group_name() == Some(name))))
@@ -92,7 +94,8 @@ impl Elb {
 
     /// Tags by ARN.
     pub(super) async fn tags(&self, arns: &[String]) -> Result<BTreeMap<String, Tags>, CloudError> {
-        let calls = arns.chunks(MOST_ARNS).map(|arns| self.reads.describe_tags().set_resource_arns(Some(arns.to_vec())).send());
+        let calls =
+            arns.chunks(MOST_ARNS).map(|arns| self.reads.describe_tags().set_resource_arns(Some(arns.to_vec())).send());
         let found = try_join_all(calls).await.map_err(during("elasticloadbalancing:DescribeTags"))?;
         Ok(found
             .iter()
@@ -210,10 +213,17 @@ impl Elb {
         if found.is_empty() {
             return Ok(arn);
         }
-        Err(refused(CREATE_TARGET_GROUP, format!("a target group named {} exists already, {}", wanted.name, found.join(", "))))
+        Err(refused(
+            CREATE_TARGET_GROUP,
+            format!("a target group named {} exists already, {}", wanted.name, found.join(", ")),
+        ))
     }
 
-    pub(super) async fn set_attributes(&self, arn: &str, attributes: &BTreeMap<String, String>) -> Result<(), CloudError> {
+    pub(super) async fn set_attributes(
+        &self,
+        arn: &str,
+        attributes: &BTreeMap<String, String>,
+    ) -> Result<(), CloudError> {
         let attributes = attributes
             .iter()
             .map(|(key, value)| elb::TargetGroupAttribute::builder().key(key).value(value).build())
@@ -232,15 +242,6 @@ impl Elb {
         let deleted = self.writes.delete_target_group().target_group_arn(arn).send().await;
         existing(deleted.map_err(during("elasticloadbalancing:DeleteTargetGroup")))?;
         Ok(())
-    }
-}
-
-/// The answer, or `None` where what was asked about does not exist.
-pub(super) fn existing<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.cause == Cause::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

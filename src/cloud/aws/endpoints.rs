@@ -9,8 +9,7 @@ use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
 /// The service ids of the SDKs in use, as they name the settings `AWS_ENDPOINT_URL_<SERVICE>`.
-const SERVICES: [&str; 5] =
-    ["ECS", "Elastic Load Balancing v2", "CloudWatch", "Application Auto Scaling", "STS"];
+const SERVICES: [&str; 5] = ["ECS", "Elastic Load Balancing v2", "CloudWatch", "Application Auto Scaling", "STS"];
 
 /// Whether every service has an endpoint set, and each of them is a loopback address.
 pub(super) fn are_loopback(config: &SdkConfig) -> bool {
@@ -19,12 +18,8 @@ pub(super) fn are_loopback(config: &SdkConfig) -> bool {
 
 /// The endpoint that is set for a service, for itself or for all.
 fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
-    let key = ServiceConfigKey::builder()
-        .service_id(service)
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .ok()?;
+    let key =
+        ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
     config
         .service_config()
         .and_then(|settings| settings.load_config(key))

@@ -31,6 +31,15 @@ pub(super) fn refused(operation: &str, message: impl Into<String>) -> CloudError
     CloudError { operation: operation.to_string(), cause: Cause::Refused, message: message.into() }
 }
 
+/// The answer, or `None` where what was asked about does not exist.
+pub(super) fn existing<T>(answer: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.cause == Cause::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn translated<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> CloudError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -43,13 +52,16 @@ where
                 let meta = service.err();
                 let status = service.raw().status().as_u16();
                 let message = meta.message().unwrap_or("no message");
-                (cause_of_answer(meta.code(), message, status), answer(meta.code(), message, status, error.request_id()))
+                (
+                    cause_of_answer(meta.code(), message, status),
+                    answer(meta.code(), message, status, error.request_id()),
+                )
             }
             SdkError::ConstructionFailure(_) => (Cause::Refused, innermost(error)),
             SdkError::DispatchFailure(failure) => {
                 let connector = failure.as_connector_error();
                 let unsent = connector.is_some_and(never_sent);
-                (if unsent { Cause::Unreachable } else { Cause::Unknown }, chain(error))
+                if unsent { (Cause::Unreachable, innermost(error)) } else { (Cause::Unknown, chain(error)) }
             }
             SdkError::TimeoutError(_) => (Cause::Unknown, "no answer in time".to_string()),
             SdkError::ResponseError(response) => {
@@ -84,7 +96,7 @@ fn cause_of_answer(code: Option<&str>, message: &str, status: u16) -> Cause {
         Cause::Denied
     } else if is_throttling(code, message, status) {
         Cause::Throttled
-    } else if status >= 500 {
+    } else if leaves_open(status) {
         Cause::Unknown
     } else if code.contains("NotFound") {
         Cause::NotFound
@@ -93,12 +105,25 @@ fn cause_of_answer(code: Option<&str>, message: &str, status: u16) -> Cause {
     }
 }
 
+/// Whether an answer with this HTTP status leaves open what happened: a failure of the server, or of
+/// something between it and us, and a request that was given up on.
+pub(super) fn leaves_open(status: u16) -> bool {
+    status >= 500 || status == 408
+}
+
 /// Whether the service turned the call away for its number. It has then not looked at it.
 fn is_throttling(code: &str, message: &str, status: u16) -> bool {
     status == 429
-        || ["Throttl", "RequestLimitExceeded", "RequestThrottled", "TooManyRequests", "SlowDown", "BandwidthLimitExceeded"]
-            .iter()
-            .any(|name| code.starts_with(name))
+        || [
+            "Throttl",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "TooManyRequests",
+            "SlowDown",
+            "BandwidthLimitExceeded",
+        ]
+        .iter()
+        .any(|name| code.starts_with(name))
         || message.contains("Rate exceeded")
 }
 
@@ -126,11 +151,12 @@ fn advised(operation: &str, cause: Cause, said: String) -> String {
     match cause {
         Cause::Denied => format!("{said}; allow `{operation}` to the caller"),
         Cause::Credentials => {
-            format!("{said}; get fresh AWS credentials, such as with `aws sso login`, and check AWS_PROFILE")
+            format!(
+                "no valid credentials: {said}; get fresh AWS credentials, such as with `aws sso login`, or check AWS_PROFILE"
+            )
         }
         Cause::Unreachable => format!("no connection could be made: {said}"),
-        Cause::Unknown => format!("{said}; it is not known whether the call took effect"),
-        Cause::Refused | Cause::NotFound | Cause::Throttled => said,
+        Cause::Refused | Cause::NotFound | Cause::Throttled | Cause::Unknown => said,
     }
 }
 
@@ -197,6 +223,7 @@ mod tests {
             ("InternalFailure", 500, Cause::Unknown),
             ("ServiceUnavailable", 503, Cause::Unknown),
             ("ResourceNotFound", 502, Cause::Unknown),
+            ("RequestTimeout", 408, Cause::Unknown),
         ];
         for (code, status, cause) in cases {
             assert_eq!(cause_of_answer(Some(code), "", status), cause, "{code} with {status}");

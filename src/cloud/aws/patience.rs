@@ -16,7 +16,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ecs::config::interceptors::InterceptorContext;
 use aws_sdk_ecs::config::retry::{ClassifyRetry, RetryAction};
 
-use super::errors::never_sent;
+use super::errors::{leaves_open, never_sent};
 
 /// Time for one TCP and TLS handshake.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -30,19 +30,16 @@ const READ_ATTEMPTS: u32 = 3;
 const WRITE_ATTEMPTS: u32 = 4;
 
 pub(super) fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(ATTEMPT)
-        .operation_timeout(CALL)
-        .build()
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(CALL).build()
 }
 
 pub(super) fn reading() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(READ_ATTEMPTS)
 }
 
-pub(super) fn writing() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(WRITE_ATTEMPTS)
+/// How mutations are tried again, where `reading` is how reads are.
+pub(super) fn writing(reading: Option<&RetryConfig>) -> RetryConfig {
+    reading.cloned().unwrap_or_else(self::reading).with_max_attempts(WRITE_ATTEMPTS)
 }
 
 /// Forbids another attempt after one that may have taken effect. Runs last, so it has the last word.
@@ -57,7 +54,7 @@ impl ClassifyRetry for OnlyAfterNothing {
         let may_have_happened = match error.as_connector_error() {
             Some(connector) => !never_sent(connector),
             None if error.is_operation_error() => {
-                attempt.response().is_none_or(|response| response.status().as_u16() >= 500)
+                attempt.response().is_none_or(|response| leaves_open(response.status().as_u16()))
             }
             None => error.is_timeout_error() || error.is_response_error(),
         };

@@ -9,9 +9,9 @@ use aws_sdk_elasticloadbalancingv2::types as elb;
 use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::actions;
-use super::elb::{Elb, existing};
-use super::errors::{during, refused};
-use crate::cloud::{CloudError, NewRule, RouteWrite};
+use super::elb::Elb;
+use super::errors::{during, existing, refused};
+use crate::cloud::{Cause, CloudError, NewRule, RouteWrite};
 use crate::inventory::{Route, RouteAt};
 
 const DESCRIBE_LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
@@ -30,7 +30,9 @@ impl Elb {
             listeners.sort_by_key(elb::Listener::port);
             let arns = listeners.iter().map(|listener| listener.listener_arn().unwrap_or_default());
             let rules = try_join_all(arns.map(|arn| self.rules(arn))).await?;
-            Ok::<_, CloudError>(listeners.iter().zip(&rules).flat_map(|(listener, rules)| read_routes(listener, rules)).collect())
+            Ok::<_, CloudError>(
+                listeners.iter().zip(&rules).flat_map(|(listener, rules)| read_routes(listener, rules)).collect(),
+            )
         });
         let routes: Vec<Vec<Route>> = try_join_all(per_balancer).await?;
         Ok(routes.into_iter().flatten().collect())
@@ -169,7 +171,7 @@ fn created_rule(answer: &[elb::Rule]) -> Result<String, CloudError> {
     let rule = answer.first().and_then(elb::Rule::rule_arn).map(str::to_string);
     rule.ok_or_else(|| CloudError {
         operation: CREATE_RULE.to_string(),
-        cause: crate::cloud::Cause::Unknown,
+        cause: Cause::Unknown,
         message: "the answer names no rule".to_string(),
     })
 }
@@ -269,7 +271,12 @@ mod tests {
             .field("host-header")
             .host_header_config(elb::HostHeaderConditionConfig::builder().values(host).build())
             .build();
-        elb::Rule::builder().rule_arn(arn).priority(priority).is_default(priority == "default").conditions(condition).build()
+        elb::Rule::builder()
+            .rule_arn(arn)
+            .priority(priority)
+            .is_default(priority == "default")
+            .conditions(condition)
+            .build()
     }
 
     #[test]
@@ -296,7 +303,11 @@ mod tests {
         assert!(is_for_host(&rule("a", "1", "migrate-x.invalid"), "migrate-x.invalid"));
         assert!(!is_for_host(&rule("a", "1", "migrate-y.invalid"), "migrate-x.invalid"));
         let mut narrower = rule("a", "1", "migrate-x.invalid");
-        narrower.conditions.as_mut().unwrap().push(elb::RuleCondition::builder().field("path-pattern").values("/").build());
+        narrower
+            .conditions
+            .as_mut()
+            .unwrap()
+            .push(elb::RuleCondition::builder().field("path-pattern").values("/").build());
         assert!(!is_for_host(&narrower, "migrate-x.invalid"));
     }
 
@@ -306,7 +317,8 @@ mod tests {
         let query = elb::QueryStringConditionConfig::builder().values(query).build();
         let condition = elb::RuleCondition::builder().field("query-string").query_string_config(query).build();
         assert_eq!(in_words(&condition), "query-string v=2");
-        let header = elb::HttpHeaderConditionConfig::builder().http_header_name("X-Beta").values("yes").values("y").build();
+        let header =
+            elb::HttpHeaderConditionConfig::builder().http_header_name("X-Beta").values("yes").values("y").build();
         let condition = elb::RuleCondition::builder().field("http-header").http_header_config(header).build();
         assert_eq!(in_words(&condition), "http-header X-Beta: yes y");
         let condition = elb::RuleCondition::builder().field("path-pattern").values("/api/*").build();

@@ -20,7 +20,11 @@ pub(super) struct Scaling {
 
 /// How Application Auto Scaling names an ECS service. Clusters go by name there, never by ARN.
 fn resource_id(cluster: &str, service: &str) -> String {
-    format!("service/{}/{}", cluster.rsplit('/').next().unwrap_or(cluster), service.rsplit('/').next().unwrap_or(service))
+    format!(
+        "service/{}/{}",
+        cluster.rsplit('/').next().unwrap_or(cluster),
+        service.rsplit('/').next().unwrap_or(service)
+    )
 }
 
 impl Scaling {

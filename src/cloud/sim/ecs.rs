@@ -1,39 +1,29 @@
-//! The container side: services, tasks over time, and what ECS refuses.
+//! The container side: services and task definitions, and what ECS refuses.
 //!
-//! A task is a few points in time; its state, and that of its targets, follow from them. So a task
-//! needs nothing to happen to become healthy, and a read that lags simply asks about an earlier
-//! moment.
+//! Invariant: what is set is stored; what follows from it (counts, deployments, tasks) is drawn
+//! from the tasks when it is read. Creating a service has a client token, registering a task
+//! definition has none, as at AWS.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::elb::SimGroup;
 use super::faults::{failed, not_found, refused};
-use super::scenario::Scenario;
+use super::tasks::{SimTask, task_seen};
 use super::universe::{
     Lagging, SimTaskDefinition, Universe, ViolationKind, inherited_tags, is_ours, service_key, short,
 };
 use crate::cloud::{Cause, CloudError, NewService, NewTaskDefinition};
-use crate::inventory::{Deployment, Service, ServiceEvent, ServiceLoadBalancer, TargetHealth, Task, TaskDefinition};
+use crate::inventory::{Deployment, Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition};
 
 pub(super) const CREATE: &str = "ecs:CreateService";
 pub(super) const UPDATE: &str = "ecs:UpdateService";
 pub(super) const REGISTER: &str = "ecs:RegisterTaskDefinition";
+/// How many events are remembered.
+const EVENTS: usize = 10;
 const NOT_IDEMPOTENT: &str = "InvalidParameterException: Creation of service was not idempotent.";
-
-/// From the launch of a task until it runs.
-const LAUNCH: Duration = Duration::seconds(20);
-/// From there until its targets pass their first health checks.
-const FIRST_CHECKS: Duration = Duration::seconds(30);
-/// How long a task may fail its health checks beyond the grace period.
-const PATIENCE: Duration = Duration::seconds(30);
-/// Tasks that fail at the same time are noticed this long after one another.
-const APART: Duration = Duration::seconds(20);
-/// How many stopped tasks, and how many events, are remembered.
-const REMEMBERED: usize = 10;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,79 +52,6 @@ pub enum Rollout {
     Failed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SimTask {
-    pub arn: String,
-    /// Gives the task its addresses.
-    pub number: u64,
-    pub created: DateTime<Utc>,
-    /// Whether its targets never answer, and when ECS then gives it up.
-    pub doomed: Option<DateTime<Utc>>,
-    pub stop: Option<TaskStop>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TaskStop {
-    /// When its targets were deregistered.
-    pub begun: DateTime<Utc>,
-    /// When the task has stopped.
-    pub over: DateTime<Utc>,
-    pub code: String,
-    pub reason: String,
-}
-
-impl SimTask {
-    fn running_from(&self) -> DateTime<Utc> {
-        self.created + LAUNCH
-    }
-
-    fn checked_from(&self) -> DateTime<Utc> {
-        self.running_from() + FIRST_CHECKS
-    }
-
-    /// Whether the service still counts on the task.
-    fn is_kept(&self) -> bool {
-        self.stop.is_none()
-    }
-
-    fn is_running(&self, at: DateTime<Utc>) -> bool {
-        at >= self.running_from() && self.stop.as_ref().is_none_or(|s| at < s.begun)
-    }
-
-    fn is_healthy(&self, at: DateTime<Utc>) -> bool {
-        at >= self.checked_from() && self.doomed.is_none() && self.is_running(at)
-    }
-
-    fn is_gone(&self, at: DateTime<Utc>) -> bool {
-        self.stop.as_ref().is_some_and(|s| at >= s.over)
-    }
-
-    fn status(&self, at: DateTime<Utc>) -> &'static str {
-        match &self.stop {
-            Some(stop) if at >= stop.over => "STOPPED",
-            Some(stop) if at >= stop.begun => "DEACTIVATING",
-            _ if at >= self.running_from() => "RUNNING",
-            _ => "PENDING",
-        }
-    }
-
-    fn next_event(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let over = self.stop.as_ref().map(|s| s.over);
-        let due = [Some(self.running_from()), Some(self.checked_from()), self.doomed.filter(|_| self.is_kept()), over];
-        due.into_iter().flatten().filter(|at| *at > now).min()
-    }
-
-    fn ipv4(&self) -> String {
-        format!("10.0.{}.{}", self.number / 250 % 250, self.number % 250 + 4)
-    }
-
-    fn ipv6(&self) -> String {
-        format!("2001:db8:0:{:x}::{:x}", self.number % 2 + 1, self.number + 16)
-    }
-}
-
 impl SimService {
     pub fn is_active(&self) -> bool {
         self.service.actual.status == "ACTIVE"
@@ -159,9 +76,9 @@ impl SimService {
         self.service.actual.load_balancers.iter().any(|lb| lb.target_group.as_deref() == Some(group))
     }
 
-    fn say(&mut self, at: DateTime<Utc>, message: String) {
+    pub(super) fn say(&mut self, at: DateTime<Utc>, message: String) {
         self.events.insert(0, ServiceEvent { at: Some(at), message });
-        self.events.truncate(REMEMBERED);
+        self.events.truncate(EVENTS);
     }
 
     /// The service as reads see it.
@@ -205,44 +122,6 @@ impl Universe {
         let at = self.now - self.lag();
         let tasks = self.services.get(&service_key(cluster, name)).into_iter().flat_map(|s| &s.tasks);
         tasks.filter(|t| t.created <= at).map(|t| task_seen(t, at)).collect()
-    }
-
-    /// Targets of a group at a moment.
-    pub(super) fn targets(&self, group: &SimGroup, referenced: bool, at: DateTime<Utc>) -> Vec<TargetHealth> {
-        let mut targets = Vec::new();
-        for n in 0..group.fixed_targets {
-            let target = format!("10.0.200.{}", n + 4);
-            targets.push(TargetHealth {
-                target,
-                port: group.group.port,
-                state: "healthy".to_owned(),
-                reason: None,
-                description: None,
-            });
-        }
-        for service in self.services.values().filter(|s| s.is_in(&group.group.arn)) {
-            if !registers(service, group) {
-                continue;
-            }
-            let port = service.service.actual.load_balancers.iter();
-            let port = port.filter(|lb| lb.target_group.as_deref() == Some(&group.group.arn)).map(|lb| lb.port).next();
-            let there = service.tasks.iter().filter(|t| at >= t.running_from() && !t.is_gone(at));
-            targets.extend(there.map(|t| TargetHealth { port, ..target_seen(t, group, referenced, at) }));
-        }
-        targets
-    }
-
-    /// How many targets of a group are healthy, and how many are registered and not draining.
-    pub(super) fn target_counts(&self, arn: &str) -> (u32, u32) {
-        let Some(group) = self.target_groups.get(arn) else { return (0, 0) };
-        let mut counts = (group.fixed_targets, group.fixed_targets);
-        for service in self.services.values().filter(|s| s.is_in(arn) && registers(s, group)) {
-            for task in &service.tasks {
-                counts.0 += u32::from(task.is_healthy(self.now));
-                counts.1 += u32::from(task.is_running(self.now));
-            }
-        }
-        counts
     }
 
     pub(super) fn task_definition(&self, operation: &str, arn: &str) -> Result<&SimTaskDefinition, CloudError> {
@@ -420,178 +299,117 @@ impl Universe {
             s.desired_count = 0;
         });
     }
-
-    /// Starts, stops and gives up tasks as each service wants it now.
-    pub(super) fn reconcile_services(&mut self) {
-        let keys: Vec<String> = self.services.keys().cloned().collect();
-        for key in keys {
-            // Taken out so that the rest of the universe can be asked meanwhile.
-            let Some(mut service) = self.services.remove(&key) else { continue };
-            self.give_up_tasks(&mut service);
-            self.scale(&key, &mut service);
-            self.roll_out(&mut service);
-            self.forget(&mut service);
-            self.services.insert(key, service);
-        }
-    }
-
-    fn give_up_tasks(&self, service: &mut SimService) {
-        let now = self.now;
-        let group = service.service.actual.load_balancers.iter().find_map(|lb| lb.target_group.clone());
-        let group = group.unwrap_or_default();
-        let due = |t: &&mut SimTask| t.is_kept() && t.doomed.is_some_and(|at| at <= now);
-        let mut given_up = Vec::new();
-        for task in service.tasks.iter_mut().filter(due) {
-            task.stop = Some(TaskStop {
-                begun: now,
-                over: now + PATIENCE,
-                code: "ServiceSchedulerInitiated".to_owned(),
-                reason: format!("Task failed ELB health checks in (target-group {group})"),
-            });
-            given_up.push(short(&task.arn).to_owned());
-        }
-        let name = service.service.actual.name.clone();
-        for task in given_up {
-            service.failed_tasks += 1;
-            service.say(
-                now,
-                format!(
-                    "(service {name}) (task {task}) failed ELB health checks in (target-group {group}) \
-                     due to (reason Request timed out)."
-                ),
-            );
-        }
-    }
-
-    fn scale(&mut self, key: &str, service: &mut SimService) {
-        let desired = usize::try_from(service.service.actual.desired_count).unwrap_or(usize::MAX);
-        let kept = service.tasks.iter().filter(|t| t.is_kept()).count();
-        let name = service.service.actual.name.clone();
-        if kept < desired && service.rollout != Rollout::Failed {
-            let missing = desired - kept;
-            for nth in 0..missing {
-                let task = self.launched(key, service, nth);
-                service.tasks.push(task);
-            }
-            service.say(self.now, format!("(service {name}) has started {missing} tasks."));
-        }
-        if kept > desired {
-            let stop = TaskStop {
-                begun: self.now,
-                over: self.now + self.drain_of(service),
-                code: "ServiceSchedulerInitiated".to_owned(),
-                reason: "Scaling activity initiated by deployment".to_owned(),
-            };
-            for task in service.tasks.iter_mut().filter(|t| t.is_kept()).take(kept - desired) {
-                task.stop = Some(stop.clone());
-            }
-            service.say(self.now, format!("(service {name}) has stopped {} running tasks.", kept - desired));
-        }
-    }
-
-    fn launched(&mut self, key: &str, service: &SimService, nth: usize) -> SimTask {
-        let id = self.fresh_id();
-        let cluster = key.split('/').next().unwrap_or_default();
-        let grace = service.service.actual.grace_period_seconds.map_or(0, i64::from);
-        let unreachable = self.scenario == Scenario::GreenUnreachable && key != self.blue.service;
-        let given_up = LAUNCH + FIRST_CHECKS.max(Duration::seconds(grace)) + PATIENCE;
-        let later = APART * i32::try_from(nth).unwrap_or_default();
-        SimTask {
-            arn: self.ecs_arn(&format!("task/{cluster}/{id}{id}")),
-            number: self.next_id,
-            created: self.now,
-            doomed: unreachable.then(|| self.now + given_up + later),
-            stop: None,
-        }
-    }
-
-    /// How long targets of a service drain: the longest delay of its groups.
-    fn drain_of(&self, service: &SimService) -> Duration {
-        let groups = service.service.actual.load_balancers.iter().filter_map(|lb| lb.target_group.as_ref());
-        let groups = groups.filter_map(|arn| self.target_groups.get(arn));
-        let delay = |g: &SimGroup| g.group.attributes.get("deregistration_delay.timeout_seconds")?.parse().ok();
-        Duration::seconds(groups.filter_map(delay).max().unwrap_or_default())
-    }
-
-    fn roll_out(&self, service: &mut SimService) {
-        if service.rollout != Rollout::InProgress {
-            return;
-        }
-        let name = service.service.actual.name.clone();
-        let desired = service.service.actual.desired_count;
-        // The circuit breaker's threshold is half of the desired count, but at least 3.
-        if service.failed_tasks >= desired.div_ceil(2).clamp(3, 200) {
-            service.rollout = Rollout::Failed;
-            let id = service.deployment_id.clone();
-            service
-                .say(self.now, format!("(service {name}) (deployment {id}) deployment failed: tasks failed to start."));
-            return;
-        }
-        let groups = service.service.actual.load_balancers.iter().filter_map(|lb| lb.target_group.as_ref());
-        let ready = |arn: &String| self.target_groups.get(arn).is_some_and(|g| registers(service, g));
-        let reachable = groups.clone().all(ready) && groups.clone().all(|arn| !self.load_balancers_of(arn).is_empty());
-        let healthy = u32::try_from(service.healthy(self.now)).unwrap_or(u32::MAX);
-        if reachable && healthy == desired {
-            service.rollout = Rollout::Completed;
-            service.say(self.now, format!("(service {name}) has reached a steady state."));
-        }
-    }
-
-    /// Forgets the oldest stopped tasks, and lets a drained service become inactive.
-    fn forget(&self, service: &mut SimService) {
-        let gone = service.tasks.iter().filter(|t| t.is_gone(self.now)).count();
-        let mut surplus = gone.saturating_sub(REMEMBERED);
-        service.tasks.retain(|t| {
-            let drop = surplus > 0 && t.is_gone(self.now);
-            surplus -= usize::from(drop);
-            !drop
-        });
-        if service.service.actual.status == "DRAINING" && service.tasks.iter().all(|t| t.is_gone(self.now)) {
-            let inactive = Service { status: "INACTIVE".to_owned(), ..service.service.actual.clone() };
-            service.service.set(inactive, self.now, Duration::zero());
-        }
-    }
 }
 
-/// Whether tasks of a service have an address of the group's family.
-fn registers(service: &SimService, group: &SimGroup) -> bool {
-    group.group.ip_address_type == "ipv6" || !service.ipv6_only
-}
+#[cfg(test)]
+mod tests {
+    use super::super::Scenario;
+    use super::super::fixture::*;
+    use super::*;
+    use crate::cloud::Cloud;
 
-fn target_seen(task: &SimTask, group: &SimGroup, referenced: bool, at: DateTime<Utc>) -> TargetHealth {
-    let draining = task.stop.as_ref().is_some_and(|s| at >= s.begun);
-    let (state, reason, description) = if draining {
-        ("draining", Some("Target.DeregistrationInProgress"), Some("Target deregistration is in progress"))
-    } else if !referenced {
-        ("unused", Some("Target.NotInUse"), Some("Target group is not configured to receive traffic"))
-    } else if at < task.checked_from() {
-        ("initial", Some("Elb.InitialHealthChecking"), Some("Initial health checks in progress"))
-    } else if task.doomed.is_some() {
-        ("unhealthy", Some("Target.Timeout"), Some("Request timed out"))
-    } else {
-        ("healthy", None, None)
-    };
-    let ipv6 = group.group.ip_address_type == "ipv6";
-    TargetHealth {
-        target: if ipv6 { task.ipv6() } else { task.ipv4() },
-        port: None,
-        state: state.to_owned(),
-        reason: reason.map(str::to_owned),
-        description: description.map(str::to_owned),
+    #[test]
+    fn a_service_needs_a_group_with_a_load_balancer() {
+        let sim = sim(Scenario::Healthy);
+        let green = create_group(&sim).unwrap();
+        let wanted = new_service(&sim, &green, &register(&sim).unwrap());
+        let error = sim.create_service(&wanted).unwrap_err();
+        let text = format!(
+            "InvalidParameterException: The target group with targetGroupArn {green} does not have an associated \
+             load balancer."
+        );
+        assert_eq!((error.cause, error.message), (Cause::Refused, text));
+        probe(&sim, &green).unwrap();
+        sim.create_service(&wanted).unwrap();
     }
-}
 
-fn task_seen(task: &SimTask, at: DateTime<Utc>) -> Task {
-    let stop = task.stop.as_ref().filter(|s| at >= s.begun);
-    Task {
-        arn: task.arn.clone(),
-        status: task.status(at).to_owned(),
-        ipv6: (at >= task.running_from()).then(|| task.ipv6()),
-        stop_code: stop.map(|s| s.code.clone()),
-        stopped_reason: stop.map(|s| s.reason.clone()),
-        containers: match stop.filter(|s| at >= s.over) {
-            Some(_) => vec!["app: exit code 143".to_owned()],
-            None => Vec::new(),
-        },
+    #[test]
+    fn a_name_in_use_is_refused_unless_it_is_the_same_request() {
+        let sim = sim(Scenario::Healthy);
+        stand_up(&sim);
+        let wanted = sim.universe().services["prod/web-ipv6"].wanted.clone().unwrap();
+        let arn = sim.create_service(&wanted).unwrap();
+        assert_eq!(arn, "arn:aws:ecs:eu-central-1:123456789012:service/prod/web-ipv6");
+        let other = NewService { desired_count: 9, ..wanted.clone() };
+        assert_eq!(sim.create_service(&other).unwrap_err().message, NOT_IDEMPOTENT);
+        pass(&sim, 60);
+        sim.delete_service("prod", "web-ipv6").unwrap();
+        assert!(sim.create_service(&wanted).unwrap_err().message.contains("still Draining"));
+        assert_eq!(sim.service("prod", "web-ipv6").unwrap().unwrap().status, "DRAINING");
+        let error = sim.set_desired_count("prod", "web-ipv6", 1).unwrap_err();
+        assert!(error.message.starts_with("ServiceNotActiveException"), "{error}");
+        pass(&sim, 300);
+        assert_eq!(sim.service("prod", "web-ipv6").unwrap(), None);
+        sim.delete_service("prod", "web-ipv6").unwrap();
+        sim.create_service(&wanted).unwrap();
+    }
+
+    #[test]
+    fn refusals_of_a_new_service() {
+        let sim = sim(Scenario::Healthy);
+        let green = create_group(&sim).unwrap();
+        probe(&sim, &green).unwrap();
+        let good = new_service(&sim, &green, &register(&sim).unwrap());
+        let bad = [
+            (NewService { cluster: "nowhere".into(), ..good.clone() }, "ClusterNotFoundException"),
+            (NewService { from: "nobody".into(), ..good.clone() }, "ServiceNotFoundException"),
+            (NewService { task_definition: "arn:none".into(), ..good.clone() }, "ClientException"),
+            (NewService { subnets: vec!["subnet-none".into()], ..good.clone() }, "subnet-none"),
+            (NewService { client_token: "a b".into(), ..good.clone() }, "Client token"),
+            (
+                NewService { target_groups: BTreeMap::from([(blue_group(&sim), "arn:none".into())]), ..good.clone() },
+                "was not found",
+            ),
+        ];
+        for (wanted, text) in bad {
+            let error = sim.create_service(&wanted).unwrap_err();
+            assert!(error.message.contains(text), "{error}");
+        }
+        sim.deregister_task_definition(&good.task_definition).unwrap();
+        assert!(sim.create_service(&good).unwrap_err().message.contains("inactive"));
+        assert_eq!(sim.set_desired_count("prod", "nobody", 1).unwrap_err().cause, Cause::NotFound);
+    }
+
+    #[test]
+    fn a_clone_carries_blue_and_takes_the_edits() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        let service = sim.service("prod", "web-ipv6").unwrap().unwrap();
+        let blue = sim.service("prod", "web").unwrap().unwrap();
+        assert_eq!(service.load_balancers[0].target_group, Some(green));
+        assert_eq!(service.security_groups, blue.security_groups);
+        assert_eq!(service.tags.len(), blue.tags.len() + 1);
+        let definition = sim.task_definition(&service.task_definition).unwrap();
+        assert_eq!(definition.containers[0].environment["AWS_USE_DUALSTACK_ENDPOINT"], "true");
+        assert_eq!(definition.containers[0].environment["LOG_LEVEL"], "info");
+        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(definition.arn)));
+        assert_eq!(sim.task_definition_tagged("web", &ours()), Ok(None));
+    }
+
+    #[test]
+    fn blue_may_shrink_only_when_nothing_goes_to_it() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 60);
+        shift_all(&sim, &green, 100);
+        sim.set_desired_count("prod", "web", 0).unwrap();
+        assert_eq!(sim.universe().violations, []);
+        let sim = super::super::fixture::sim(Scenario::Healthy);
+        sim.set_desired_count("prod", "web", 3).unwrap();
+        assert_eq!(sim.universe().violations[0].kind, ViolationKind::BlueShrunk);
+        sim.delete_service("prod", "web").unwrap();
+        assert!(sim.universe().violations.iter().any(|v| v.kind == ViolationKind::ForeignDeleted));
+    }
+
+    #[test]
+    fn registering_twice_makes_two_revisions() {
+        let sim = sim(Scenario::Healthy);
+        let first = register(&sim).unwrap();
+        let second = register(&sim).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(second.clone())));
+        sim.deregister_task_definition(&second).unwrap();
+        sim.deregister_task_definition(&second).unwrap();
+        assert_eq!(sim.task_definition_tagged("web-ipv6", &ours()), Ok(Some(first)));
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::faults::{not_found, refused};
+use super::traffic::split;
 use super::universe::{Lagging, Universe, ViolationKind, inherited_tags, is_ours};
 use crate::cloud::{CloudError, NewRule, NewTargetGroup, RouteWrite};
 use crate::inventory::{
@@ -307,9 +308,18 @@ impl Universe {
             let groups = forwards(r).map(|(arn, _)| arn.to_owned());
             groups.filter(|arn| !u.blue.target_groups.contains(arn) && !u.is_our_group(arn)).collect()
         };
-        if opaque(before) != opaque(after) || other_groups(self, before) != other_groups(self, after) {
+        let moved = (self.foreign_share(before) - self.foreign_share(after)).abs() > 0.01;
+        if moved || opaque(before) != opaque(after) || other_groups(self, before) != other_groups(self, after) {
             self.violate(ViolationKind::ForeignChanged, format!("route {}", after.at.arn()));
         }
+    }
+
+    /// Share of a route's requests that goes neither to blue nor to what is ours.
+    fn foreign_share(&self, route: &Route) -> f64 {
+        let shares = split([(route, 1.0)]);
+        let foreign =
+            shares.iter().filter(|(arn, _)| !self.blue.target_groups.contains(arn) && !self.is_our_group(arn));
+        foreign.map(|(_, share)| share).sum()
     }
 
     pub(super) fn is_our_group(&self, arn: &str) -> bool {
@@ -459,4 +469,288 @@ fn without_secret(action: &Action) -> Action {
         config.remove("UseExistingClientSecret");
     }
     action
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::super::{Scenario, Sim, Tamper};
+    use super::*;
+    use crate::cloud::{Cause, Cloud};
+
+    fn healthy() -> Sim {
+        sim(Scenario::Healthy)
+    }
+
+    fn write_default(sim: &Sim, actions: Vec<Action>) -> Result<(), CloudError> {
+        let at = default_route(sim).at;
+        sim.set_actions(&[RouteWrite { at, actions }]).remove(0)
+    }
+
+    fn no_violations(sim: &Sim) {
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    fn kinds(sim: &Sim) -> Vec<ViolationKind> {
+        sim.universe().violations.iter().map(|v| v.kind).collect()
+    }
+
+    #[test]
+    fn the_routes_of_the_estate_are_in_order_and_reach_every_kind() {
+        let sim = healthy();
+        let routes = routes(&sim);
+        let priorities: Vec<Option<u32>> = routes.iter().map(|r| r.priority).collect();
+        assert_eq!(priorities, [Some(10), Some(20), Some(30), Some(40), None]);
+        assert_eq!(routes[1].actions[0].kind, "authenticate-oidc");
+        assert_eq!(tuples(&routes[2].actions[0]).len(), 2);
+        let blue = blue_group(&sim);
+        let to_blue = routes.iter().filter(|r| forwards(r).any(|(arn, _)| arn == blue)).count();
+        assert_eq!(to_blue, 4);
+        assert_eq!(sim.target_groups(&[blue]).unwrap()[0].load_balancers, [balancer(&sim)]);
+    }
+
+    #[test]
+    fn a_target_group_is_created_once_and_refused_with_other_settings() {
+        let sim = healthy();
+        let arn = create_group(&sim).unwrap();
+        assert_eq!(create_group(&sim), Ok(arn.clone()));
+        sim.set_target_group_attributes(&arn, &BTreeMap::from([("stickiness.enabled".into(), "false".into())]))
+            .unwrap();
+        assert_eq!(create_group(&sim), Ok(arn.clone()));
+        let made = sim.target_group_named("web-ipv6").unwrap().unwrap();
+        assert_eq!((made.ip_address_type.as_str(), made.load_balancers.len()), ("ipv6", 0));
+        let other = NewTargetGroup { name: "web-ipv6".into(), from: blue_group(&sim), tags: BTreeMap::new() };
+        let error = sim.create_target_group(&other).unwrap_err();
+        assert!(error.message.starts_with("DuplicateTargetGroupName: "), "{error}");
+        let long = NewTargetGroup { name: "w".repeat(33), ..other };
+        assert_eq!(sim.create_target_group(&long).unwrap_err().cause, Cause::Refused);
+        let error = sim.target_groups(&["arn:nothing".into()]).unwrap_err();
+        assert_eq!(error.cause, Cause::NotFound);
+    }
+
+    #[test]
+    fn an_ipv6_group_needs_a_dualstack_load_balancer() {
+        let sim = healthy();
+        let green = create_group(&sim).unwrap();
+        let ipv4 = Tamper::SetIpAddressType { load_balancer: balancer(&sim), ip_address_type: "ipv4".into() };
+        sim.with(|u| u.tamper(&ipv4)).unwrap();
+        let error = probe(&sim, &green).unwrap_err();
+        assert_eq!(
+            error.message,
+            "ValidationError: You cannot associate an IPv6 target group with a load balancer that has an 'ipv4' IP \
+             address type"
+        );
+    }
+
+    #[test]
+    fn mixed_families_are_refused_where_the_knob_says_so() {
+        let sim = healthy();
+        let green = create_group(&sim).unwrap();
+        sim.with(|u| u.knobs.rejects_mixed_families = true).unwrap();
+        assert_eq!(probe(&sim, &green).unwrap_err().cause, Cause::Refused);
+        assert_eq!(sim.universe().routes.len(), 5);
+    }
+
+    #[test]
+    fn actions_that_elb_refuses_change_nothing() {
+        let sim = healthy();
+        let (blue, green) = (blue_group(&sim), create_group(&sim).unwrap());
+        let many: Vec<String> = (0..6).map(|n| format!("arn:{n}")).collect();
+        let many: Vec<(&str, u32)> = many.iter().map(|arn| (arn.as_str(), 1)).collect();
+        let unweighted = {
+            let mut action = forward(&[(&blue, 1), (&green, 0)]);
+            action.forward_config.as_mut().unwrap().target_groups[1].weight = None;
+            action
+        };
+        let doubly_named = Action { target_group_arn: Some(blue.clone()), ..forward(&[(&blue, 1), (&green, 0)]) };
+        let cases = [
+            (vec![], "exactly one"),
+            (vec![forward(&[(&blue, 1)]), forward(&[(&blue, 1)])], "exactly one"),
+            (vec![forward(&many)], "at most 5"),
+            (vec![forward(&[(&blue, 1), (&blue, 1)])], "unique"),
+            (vec![forward(&[(&blue, 1000)])], "between 0 and 999"),
+            (vec![unweighted], "A weight is required"),
+            (vec![doubly_named], "TargetGroupArn only"),
+            (vec![forward(&[("arn:nothing", 1)])], "TargetGroupNotFound"),
+        ];
+        let before = sim.universe().estate_fingerprint();
+        for (actions, text) in cases {
+            let error = write_default(&sim, actions).unwrap_err();
+            assert!(error.message.to_lowercase().contains(&text.to_lowercase()), "{error} / {text}");
+            assert!(error.cause.changed_nothing());
+        }
+        assert_eq!(sim.universe().estate_fingerprint(), before);
+        no_violations(&sim);
+    }
+
+    #[test]
+    fn a_sticky_group_beside_another_needs_stickiness_in_the_action() {
+        let sim = healthy();
+        let (blue, green) = (blue_group(&sim), create_group(&sim).unwrap());
+        sim.set_target_group_attributes(&green, &BTreeMap::from([("stickiness.enabled".into(), "true".into())]))
+            .unwrap();
+        let mut action = forward(&[(&blue, 1), (&green, 0)]);
+        assert_eq!(write_default(&sim, vec![action.clone()]).unwrap_err().cause, Cause::Refused);
+        let on = GroupStickiness { enabled: Some(true), duration_seconds: Some(60) };
+        action.forward_config.as_mut().unwrap().target_group_stickiness_config = Some(on);
+        write_default(&sim, vec![action]).unwrap();
+    }
+
+    #[test]
+    fn a_group_belongs_to_one_load_balancer() {
+        let sim = healthy();
+        let green = create_group(&sim).unwrap();
+        probe(&sim, &green).unwrap();
+        let listener = sim.with(|u| {
+            let mut other = u.load_balancers.values().next().unwrap().clone();
+            other.arn.push('x');
+            let mut route = u.routes.values().find(|r| r.route.actual.priority.is_none()).unwrap().clone();
+            let listener = format!("{}x", route.route.actual.listener);
+            route.route.actual.load_balancer.clone_from(&other.arn);
+            route.route.actual.listener.clone_from(&listener);
+            route.route.actual.at = RouteAt::Listener(listener.clone());
+            route.route.actual.actions = Vec::new();
+            u.load_balancers.insert(other.arn.clone(), other);
+            u.routes.insert(listener.clone(), route);
+            listener
+        });
+        let write = RouteWrite { at: RouteAt::Listener(listener.unwrap()), actions: vec![forward(&[(&green, 1)])] };
+        let error = sim.set_actions(&[write]).remove(0).unwrap_err();
+        assert!(error.message.starts_with("TargetGroupAssociationLimit: "), "{error}");
+    }
+
+    #[test]
+    fn rules_have_a_free_priority_a_limit_and_one_name() {
+        let sim = healthy();
+        let green = create_group(&sim).unwrap();
+        let first = probe(&sim, &green).unwrap();
+        assert_eq!(probe(&sim, &green), Ok(first.clone()));
+        assert_eq!(routes(&sim)[4].priority, Some(50_000));
+        let listener = default_route(&sim).listener;
+        let actions = [forward(&[(&green, 1)])];
+        let taken = sim.with(|u| u.create_rule(&listener, 10, vec![], &actions, ours())).unwrap().unwrap_err();
+        assert_eq!(taken.message, "PriorityInUse: Priority '10' is currently in use");
+        sim.with(|u| u.knobs.rule_limit = 5).unwrap();
+        let full = sim.with(|u| u.create_rule(&listener, 11, vec![], &actions, ours())).unwrap().unwrap_err();
+        assert!(full.message.starts_with("TooManyRules: "), "{full}");
+        sim.delete_rule(&first).unwrap();
+        sim.delete_rule(&first).unwrap();
+        assert_eq!(sim.delete_rule(&listener).unwrap_err().cause, Cause::Refused);
+        no_violations(&sim);
+    }
+
+    #[test]
+    fn a_default_action_is_no_rule_and_unknown_routes_are_not_found() {
+        let sim = healthy();
+        let route = default_route(&sim);
+        let write = |at| RouteWrite { at, actions: route.actions.clone() };
+        let listener = route.listener.clone();
+        let writes = [
+            write(RouteAt::Rule(listener)),
+            write(RouteAt::Rule("arn:gone".into())),
+            write(RouteAt::Listener("arn:gone".into())),
+            write(route.at.clone()),
+        ];
+        let outcomes = sim.set_actions(&writes);
+        let causes: Vec<Option<Cause>> = outcomes.iter().map(|o| o.as_ref().err().map(|e| e.cause)).collect();
+        assert_eq!(causes, [Some(Cause::Refused), Some(Cause::NotFound), Some(Cause::NotFound), None]);
+    }
+
+    #[test]
+    fn a_group_in_use_is_not_deleted() {
+        let sim = healthy();
+        let green = create_group(&sim).unwrap();
+        let rule = probe(&sim, &green).unwrap();
+        let error = sim.delete_target_group(&green).unwrap_err();
+        assert!(error.message.starts_with("ResourceInUse: "), "{error}");
+        sim.delete_rule(&rule).unwrap();
+        sim.delete_target_group(&green).unwrap();
+        sim.delete_target_group(&green).unwrap();
+        no_violations(&sim);
+    }
+
+    #[test]
+    fn deleting_what_is_not_ours_is_a_violation() {
+        let sim = healthy();
+        sim.delete_rule(routes(&sim)[0].at.arn()).unwrap();
+        assert_eq!(kinds(&sim), [ViolationKind::ForeignDeleted]);
+    }
+
+    #[test]
+    fn all_weights_zero_are_accepted_and_a_violation() {
+        let sim = healthy();
+        write_default(&sim, vec![forward(&[(&blue_group(&sim), 0)])]).unwrap();
+        assert_eq!(kinds(&sim), [ViolationKind::AllWeightsZero, ViolationKind::TrafficUnserved]);
+    }
+
+    #[test]
+    fn weight_on_a_group_without_targets_is_a_violation() {
+        let sim = healthy();
+        let green = create_group(&sim).unwrap();
+        write_default(&sim, vec![forward(&[(&blue_group(&sim), 99), (&green, 1)])]).unwrap();
+        assert_eq!(kinds(&sim), [ViolationKind::WeightWithoutHealth, ViolationKind::TrafficUnserved]);
+    }
+
+    #[test]
+    fn what_is_not_ours_in_a_route_must_survive() {
+        for nth in [1, 2] {
+            let sim = healthy();
+            let route = routes(&sim).remove(nth);
+            let actions = vec![forward(&[(&blue_group(&sim), 1)])];
+            sim.set_actions(&[RouteWrite { at: route.at, actions }]).remove(0).unwrap();
+            assert_eq!(kinds(&sim), [ViolationKind::ForeignChanged]);
+        }
+    }
+
+    #[test]
+    fn the_share_of_others_must_survive() {
+        let sim = healthy();
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 120);
+        let mut writes = shift(&sim, &green, 50);
+        let third = writes.iter_mut().find(|w| tuples(&w.actions[0]).len() == 3).unwrap();
+        third.actions[0].forward_config.as_mut().unwrap().target_groups[1].weight = Some(90);
+        sim.set_actions(&writes).into_iter().for_each(|o| o.unwrap());
+        assert_eq!(kinds(&sim), [ViolationKind::ForeignChanged]);
+    }
+
+    #[test]
+    fn a_shift_there_and_back_restores_every_byte() {
+        let sim = healthy();
+        let origin = sim.universe().estate_fingerprint();
+        let before = routes(&sim);
+        let (green, rule) = stand_up(&sim);
+        pass(&sim, 120);
+        shift_all(&sim, &green, 10);
+        let shifted = routes(&sim);
+        assert_eq!(shifted[1].actions[0], before[1].actions[0], "the login survives");
+        assert_ne!(shifted[1].actions[1], before[1].actions[1]);
+        let home = before.iter().map(|r| RouteWrite { at: r.at.clone(), actions: r.actions.clone() });
+        sim.set_actions(&home.collect::<Vec<_>>()).into_iter().for_each(|o| o.unwrap());
+        assert_eq!(sim.universe().foreign_fingerprint()["routes"], origin["routes"]);
+        sim.delete_service("prod", "web-ipv6").unwrap();
+        sim.delete_rule(&rule).unwrap();
+        sim.delete_target_group(&green).unwrap();
+        sim.deregister_task_definition("arn:aws:ecs:eu-central-1:123456789012:task-definition/web-ipv6:1").unwrap();
+        assert_ne!(sim.universe().estate_fingerprint(), origin);
+        sim.suspend_scaling("service/prod/web", Default::default()).unwrap();
+        assert_eq!(sim.universe().estate_fingerprint(), origin);
+        no_violations(&sim);
+    }
+
+    #[test]
+    fn reads_lag_writes_where_the_knob_says_so() {
+        let sim = healthy();
+        sim.with(|u| u.knobs.read_lag_ms = 2000).unwrap();
+        let blue = blue_group(&sim);
+        let mut stale = 0;
+        for weight in 1..40 {
+            write_default(&sim, vec![forward(&[(&blue, weight)])]).unwrap();
+            let seen = tuples(&default_route(&sim).actions[0])[0].1;
+            stale += usize::from(seen != weight);
+            pass(&sim, 2);
+            assert_eq!(tuples(&default_route(&sim).actions[0])[0].1, weight);
+        }
+        assert!(stale > 10, "{stale} of 39 reads were stale");
+    }
 }

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, DurationRound, Utc};
 use serde_json::json;
 
-use super::ecs::{Rollout, SimService, SimTask};
+use super::ecs::{Rollout, SimService};
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
+use super::tasks::SimTask;
 use super::traffic::Traffic;
 use super::universe::{Blue, Knobs, Lagging, SimTaskDefinition, Universe, number_of, short};
 use crate::cloud::Identity;
@@ -213,8 +214,8 @@ impl Universe {
         let Some(first) = groups.first() else { return };
         let name = legal_group_name(&playbook.service.name);
         let balancer = self.add_load_balancer(&name);
-        let listener = self.elb_arn(&balancer.replacen(":loadbalancer/", ":listener/", 1)).replace("::", ":");
-        let listener = listener_arn(&balancer, &listener);
+        let id = self.fresh_id();
+        let listener = format!("{}/{id}", balancer.replacen(":loadbalancer/", ":listener/", 1));
         let legacy = self.add_group(&format!("{:.25}-legacy", name), 9090, 2);
         let extra = groups.get(1..).unwrap_or_default();
         let for_extra = 0.05 * f64::from(u32::try_from(extra.len()).unwrap_or_default());
@@ -346,11 +347,6 @@ fn container_name(playbook: &Playbook) -> String {
 fn legal_group_name(service: &str) -> String {
     let legal: String = service.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect();
     legal.trim_matches('-').to_owned()
-}
-
-fn listener_arn(balancer: &str, unique: &str) -> String {
-    let id = unique.rsplit('/').next().unwrap_or_default();
-    format!("{}/{id}", balancer.replacen(":loadbalancer/", ":listener/", 1))
 }
 
 fn alarm(name: &str) -> Alarm {

@@ -161,3 +161,79 @@ fn injected(operation: &str, cause: Cause) -> CloudError {
     };
     failed(named, cause, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::super::{Sim, ViolationKind};
+    use super::*;
+    use crate::cloud::Cloud;
+
+    fn with_fault(call: FaultAt, kind: FaultKind) -> Sim {
+        let sim = sim(Scenario::Healthy);
+        sim.with(|u| u.faults.push(Fault { call, kind })).unwrap();
+        sim
+    }
+
+    #[test]
+    fn a_refused_call_changes_nothing() {
+        let sim = with_fault(FaultAt::Call(1), FaultKind::RefuseBefore(Cause::Throttled));
+        let error = create_group(&sim).unwrap_err();
+        assert_eq!((error.cause, error.message.as_str()), (Cause::Throttled, "ThrottlingException: Rate exceeded"));
+        assert_eq!(sim.target_group_named("web-ipv6"), Ok(None));
+        create_group(&sim).unwrap();
+    }
+
+    #[test]
+    fn a_lost_answer_leaves_the_effect() {
+        let sim = with_fault(FaultAt::Call(1), FaultKind::ApplyThenUnknown);
+        assert_eq!(create_group(&sim).unwrap_err().cause, Cause::Unknown);
+        assert!(sim.target_group_named("web-ipv6").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_repeated_call_acts_twice() {
+        let operation = "ecs:RegisterTaskDefinition".to_owned();
+        let sim = with_fault(FaultAt::Nth { operation, n: 1 }, FaultKind::Repeat);
+        assert!(register(&sim).unwrap().ends_with("web-ipv6:2"));
+    }
+
+    #[test]
+    fn writes_of_one_shift_fail_one_by_one() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 120);
+        let call = FaultAt::Nth { operation: "elasticloadbalancing:ModifyRule".to_owned(), n: 2 };
+        sim.with(|u| u.faults.push(Fault { call, kind: FaultKind::RefuseBefore(Cause::Denied) })).unwrap();
+        let outcomes = sim.set_actions(&shift(&sim, &green, 10));
+        let failed: Vec<bool> = outcomes.iter().map(Result::is_err).collect();
+        assert_eq!(failed, [false, true, false, false]);
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn blind_metrics_do_not_hide_the_rest() {
+        let sim = with_fault(FaultAt::Every("cloudwatch:GetMetricData".to_owned()), FaultKind::ApplyThenUnknown);
+        assert!(minutes(&sim, "arn:none", 3).is_err());
+        let from = FaultAt::From(0);
+        sim.with(|u| u.faults.push(Fault { call: from, kind: FaultKind::RefuseBefore(Cause::Credentials) })).unwrap();
+        let error = sim.observe(&crate::cloud::Watch::default()).unwrap_err();
+        assert_eq!(error.operation, "elasticloadbalancing:DescribeListeners");
+    }
+
+    #[test]
+    fn throttling_lets_every_retry_through() {
+        let sim = sim(Scenario::Throttled);
+        let mut refused = 0;
+        for _ in 0..300 {
+            if let Err(error) = sim.identity() {
+                assert_eq!(error.cause, Cause::Throttled);
+                refused += 1;
+                sim.identity().unwrap();
+            }
+        }
+        assert!((60..140).contains(&refused), "{refused}");
+        assert_eq!(sim.universe().calls.recent.len(), LOGGED_CALLS);
+        assert!(sim.universe().violations.iter().all(|v| v.kind != ViolationKind::TrafficUnserved));
+    }
+}

@@ -99,3 +99,52 @@ impl Universe {
         changed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Scenario;
+    use super::super::fixture::*;
+    use super::*;
+    use crate::cloud::{Cause, Cloud};
+
+    #[test]
+    fn auto_scaling_leaves_a_busy_blue_alone() {
+        let sim = sim(Scenario::Healthy);
+        pass(&sim, 2 * 24 * 3600);
+        assert_eq!(sim.service("prod", "web").unwrap().unwrap().desired_count, 4);
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn forgetting_to_suspend_it_shrinks_blue_and_hurts_on_the_way_home() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        sim.suspend_scaling("service/prod/web", Suspension::default()).unwrap();
+        pass(&sim, 60);
+        shift_all(&sim, &green, 90);
+        pass(&sim, 3600);
+        assert_eq!(sim.service("prod", "web").unwrap().unwrap().desired_count, 2);
+        shift_all(&sim, &green, 0);
+        let kinds: Vec<ViolationKind> = sim.universe().violations.iter().map(|v| v.kind).collect();
+        assert_eq!(kinds, [ViolationKind::BlueShrunk, ViolationKind::BlueOverloaded]);
+        pass(&sim, 600);
+        assert_eq!(sim.service("prod", "web").unwrap().unwrap().desired_count, 4);
+        let recent = minutes(&sim, &green, 9).unwrap();
+        assert!(recent[2].blue.bad > Some(500.0), "{:?}", recent[2]);
+    }
+
+    #[test]
+    fn suspended_it_does_nothing() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 60);
+        shift_all(&sim, &green, 100);
+        pass(&sim, 24 * 3600);
+        assert_eq!(sim.service("prod", "web").unwrap().unwrap().desired_count, 4);
+        assert!(sim.scaling("prod", "web").unwrap().unwrap().suspended.dynamic_in);
+        assert_eq!(sim.scaling("prod", "web-ipv6"), Ok(None));
+        let error = sim.suspend_scaling("service/prod/nobody", Suspension::default()).unwrap_err();
+        assert_eq!(error.cause, Cause::NotFound);
+        assert_eq!(sim.universe().violations, []);
+    }
+}

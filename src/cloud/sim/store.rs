@@ -108,3 +108,88 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::super::{Scenario, Sim};
+    use super::*;
+    use crate::clock::Clock;
+    use crate::cloud::Cloud;
+
+    #[test]
+    fn a_run_goes_on_in_another_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("universe.json");
+        let first = Sim::create(&path, universe(Scenario::Healthy)).unwrap();
+        let (green, _) = stand_up(&first);
+        pass(&first, 120);
+        let second = Sim::open(&path).unwrap();
+        assert_eq!(second.universe(), first.universe());
+        shift_all(&second, &green, 10);
+        assert_eq!(routes(&first), routes(&second));
+        pass(&second, 24 * 3600);
+        first.identity().unwrap();
+        assert!(first.now() > second.now());
+        assert!(std::fs::metadata(&path).unwrap().len() < 100_000);
+        assert_eq!(Sim::open(&path).unwrap().universe(), first.universe());
+    }
+
+    #[test]
+    fn a_killed_writer_leaves_the_last_whole_universe() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("universe.json");
+        let sim = Sim::create(&path, universe(Scenario::Healthy)).unwrap();
+        std::fs::write(folder.path().join("universe.json.new"), "{\"format\": 1, \"seed").unwrap();
+        assert_eq!(Sim::open(&path).unwrap().universe(), sim.universe());
+        sim.identity().unwrap();
+        assert_eq!(Sim::open(&path).unwrap().universe(), sim.universe());
+    }
+
+    #[test]
+    fn a_file_costs_little() {
+        let folder = tempfile::tempdir().unwrap();
+        let sim = Sim::create(&folder.path().join("universe.json"), universe(Scenario::Healthy)).unwrap();
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 120);
+        shift_all(&sim, &green, 50);
+        let begun = std::time::Instant::now();
+        for _ in 0..100 {
+            minutes(&sim, &green, 15).unwrap();
+        }
+        let took = begun.elapsed();
+        assert!(took.as_millis() < 4000, "{took:?} for 100 calls");
+    }
+
+    #[test]
+    fn processes_do_not_lose_each_others_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("universe.json");
+        drop(Sim::create(&path, universe(Scenario::Healthy)).unwrap());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let sim = Sim::open(&path).unwrap();
+                    for _ in 0..10 {
+                        sim.identity().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(Sim::open(&path).unwrap().universe().calls.count, 40);
+    }
+
+    #[test]
+    fn what_is_no_universe_is_said_to_be_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("universe.json");
+        assert!(matches!(Sim::open(&path), Err(StoreError::File { .. })));
+        std::fs::write(&path, "{").unwrap();
+        assert!(matches!(Sim::open(&path), Err(StoreError::Form { .. })));
+        std::fs::write(&path, r#"{ "format": 999 }"#).unwrap();
+        assert!(matches!(Sim::open(&path), Err(StoreError::Format { .. })));
+        let sim = Sim::create(&path, universe(Scenario::Healthy)).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(sim.identity().is_err());
+    }
+}

@@ -49,6 +49,7 @@ impl Universe {
         let before = self.clone();
         self.apply(change);
         self.settle();
+        self.violations.clone_from(&before.violations);
         *self != before
     }
 

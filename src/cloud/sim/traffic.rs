@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Duration, Timelike, Utc};
+use chrono::{DateTime, Duration, DurationRound, Timelike, Utc};
 use rand::SeedableRng;
 use rand_distr::{Binomial, Distribution, Poisson, StandardNormal};
 use rand_pcg::Pcg64;
@@ -233,7 +233,8 @@ impl Universe {
         }
         let factor = window.latency.as_deref().map(latency_factor).transpose()?;
         let mut minutes = Vec::new();
-        let mut start = window.from;
+        // CloudWatch rounds the start down to a full minute.
+        let mut start = window.from.duration_trunc(Duration::minutes(1)).unwrap_or(window.from);
         while start < window.to {
             let green = self.counts(&window.green, start, factor, memo);
             let blue = self.counts(&window.blue, start, factor, memo);
@@ -356,4 +357,182 @@ fn normal_quantile(p: f64) -> f64 {
     let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
     let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
     (t - above / below).copysign(p - 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::fixture::*;
+    use super::super::{Sim, Tamper};
+    use super::*;
+    use crate::clock::Clock;
+    use crate::inventory::RouteAt;
+
+    /// A run in which green gets so much of the traffic for 30 minutes.
+    fn shifted(scenario: Scenario, percent: u32) -> (Sim, String) {
+        let sim = sim(scenario);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 120);
+        shift_all(&sim, &green, percent);
+        pass(&sim, 33 * 60);
+        (sim, green)
+    }
+
+    fn median_latency(minutes: &[Minute], side: impl Fn(&Minute) -> Counts) -> f64 {
+        let mut all: Vec<f64> = minutes.iter().filter_map(|m| side(m).latency).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    }
+
+    #[test]
+    fn the_observed_share_follows_the_weights() {
+        let (sim, green) = shifted(Scenario::Healthy, 10);
+        let minutes = minutes(&sim, &green, 30).unwrap();
+        let (ours, bad) = totals(&minutes, |m| m.green);
+        let (theirs, _) = totals(&minutes, |m| m.blue);
+        let share = ours / (ours + theirs);
+        assert!((0.095..0.105).contains(&share), "{share}");
+        assert!((16_000.0..19_500.0).contains(&ours), "{ours}");
+        assert!((2.0..50.0).contains(&bad), "{bad}");
+        let ratio = median_latency(&minutes, |m| m.green) / median_latency(&minutes, |m| m.blue);
+        assert!((0.9..1.1).contains(&ratio), "{ratio}");
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn the_scenarios_show_in_the_metrics() {
+        let (sim, green) = shifted(Scenario::GreenErrors, 10);
+        let seen = minutes(&sim, &green, 30).unwrap();
+        let (requests, bad) = totals(&seen, |m| m.green);
+        assert!((0.07..0.09).contains(&(bad / requests)));
+        let (requests, bad) = totals(&seen, |m| m.blue);
+        assert!(bad / requests < 0.002);
+        let (sim, green) = shifted(Scenario::GreenSlow, 10);
+        let seen = minutes(&sim, &green, 30).unwrap();
+        let ratio = median_latency(&seen, |m| m.green) / median_latency(&seen, |m| m.blue);
+        assert!((3.6..4.4).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn metrics_go_dark_some_minutes_after_green_has_traffic() {
+        let sim = sim(Scenario::MetricsOutage);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 3600);
+        minutes(&sim, &green, 5).unwrap();
+        shift_all(&sim, &green, 5);
+        pass(&sim, 240);
+        minutes(&sim, &green, 5).unwrap();
+        pass(&sim, 70);
+        let error = minutes(&sim, &green, 5).unwrap_err();
+        assert!(error.message.starts_with("InternalServiceFault"), "{error}");
+        shift_all(&sim, &green, 0);
+        pass(&sim, 24 * 3600);
+        minutes(&sim, &green, 5).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_zero_is_not_reported() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 600);
+        let seen = minutes(&sim, &green, 5).unwrap();
+        assert!(seen.iter().all(|m| m.green == Counts::default()));
+        assert!(seen.iter().all(|m| m.blue.requests > Some(5000.0) && m.blue.latency.is_some()));
+    }
+
+    #[test]
+    fn a_minute_is_complete_after_two_more() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 600);
+        let minute = start() - Duration::seconds(17) + Duration::minutes(20);
+        let window = MetricWindow {
+            green: vec![green],
+            blue: vec![blue_group(&sim)],
+            load_balancers: BTreeMap::new(),
+            from: minute,
+            to: minute + Duration::minutes(1),
+            latency: None,
+        };
+        let mut seen = Vec::new();
+        for after in [59, 61, 170, 190, 3600] {
+            sim.wait(minute + Duration::seconds(after));
+            let counts = sim.with(|u| u.metrics(&window, &mut Memo::default()).unwrap()[0].blue).unwrap();
+            seen.push(counts.requests);
+        }
+        assert_eq!(seen[0], None);
+        assert_eq!(seen[1], seen[2]);
+        assert_eq!(seen[3], seen[4]);
+        assert_eq!(seen[1], seen[3].map(|full| (full * EARLY_PART).floor()));
+    }
+
+    #[test]
+    fn a_shift_within_a_minute_counts_for_its_part() {
+        let sim = sim(Scenario::Healthy);
+        let (green, _) = stand_up(&sim);
+        let minute = start() - Duration::seconds(17) + Duration::minutes(20);
+        sim.wait(minute + Duration::seconds(45));
+        shift_all(&sim, &green, 100);
+        sim.wait(minute + Duration::minutes(3));
+        let seen = minutes(&sim, &green, 1).unwrap().remove(0);
+        let share = seen.green.requests.unwrap() / (seen.green.requests.unwrap() + seen.blue.requests.unwrap());
+        assert!((0.22..0.28).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_green_that_loses_its_health_fails_its_requests() {
+        let (sim, green) = shifted(Scenario::Healthy, 50);
+        let lost = Tamper::LoseHealth { cluster: "prod".into(), service: "web-ipv6".into() };
+        sim.with(|u| u.tamper(&lost)).unwrap();
+        pass(&sim, 300);
+        let last = minutes(&sim, &green, 1).unwrap()[0].green;
+        assert_eq!(last.bad, last.requests);
+    }
+
+    #[test]
+    fn a_statistic_that_cloudwatch_lacks_is_refused() {
+        assert!(latency_factor("p50").unwrap() - 1.0 < 0.01);
+        assert!((latency_factor("p99").unwrap() - (SPREAD * 2.326_f64).exp()).abs() < 0.01);
+        assert!(latency_factor("p99.9").unwrap() > latency_factor("p99").unwrap());
+        for unknown in ["p0", "p100", "99", "Mean", "px"] {
+            assert!(latency_factor(unknown).is_err(), "{unknown}");
+        }
+    }
+
+    fn route(weights: &[u32]) -> Route {
+        let names: Vec<String> = (0..weights.len()).map(|n| format!("g{n}")).collect();
+        let groups: Vec<(&str, u32)> = names.iter().map(String::as_str).zip(weights.iter().copied()).collect();
+        Route {
+            at: RouteAt::Rule("r".into()),
+            load_balancer: String::new(),
+            listener: String::new(),
+            port: None,
+            priority: None,
+            conditions: Vec::new(),
+            actions: vec![forward(&groups)],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_split_gives_away_what_there_is(
+            routes in prop::collection::vec((prop::collection::vec(0u32..1000, 1..6), 0.0f64..1.0), 1..8)
+        ) {
+            let routes: Vec<(Route, f64)> = routes.iter().map(|(weights, traffic)| (route(weights), *traffic)).collect();
+            let shares = split(routes.iter().map(|(r, traffic)| (r, *traffic)));
+            let served = routes.iter().filter(|(r, _)| forwards(r).any(|(_, w)| w > 0)).map(|(_, traffic)| traffic);
+            let sum: f64 = shares.values().sum();
+            prop_assert!((sum - served.sum::<f64>()).abs() < 1e-9);
+            prop_assert!(shares.values().all(|share| *share > 0.0));
+        }
+
+        #[test]
+        fn a_share_is_in_proportion_to_its_weight(a in 0u32..1000, b in 1u32..1000) {
+            let route = route(&[a, b]);
+            let shares = split([(&route, 1.0)]);
+            let expected = f64::from(a) / f64::from(a + b);
+            prop_assert!((shares.get("g0").copied().unwrap_or_default() - expected).abs() < 1e-12);
+        }
+    }
 }

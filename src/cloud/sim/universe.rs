@@ -296,3 +296,174 @@ pub(super) fn mixed(parts: &[u64]) -> u64 {
 pub(super) fn number_of(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::super::fixture::*;
+    use super::super::{Fault, FaultAt, FaultKind, Sim, Tamper};
+    use super::*;
+    use crate::clock::{Clock, Signal, Wake};
+    use crate::cloud::{Cause, Cloud, Minute};
+
+    /// A whole run with five stages, looked at once a minute, and what was seen.
+    fn rehearse(sim: &Sim) -> Vec<Minute> {
+        let (green, rule) = stand_up(sim);
+        pass(sim, 120);
+        let mut seen = Vec::new();
+        for (percent, bake) in [(1, 15), (10, 15), (25, 30), (50, 60), (100, 60)] {
+            shift_all(sim, &green, percent);
+            for minute in 1..=bake {
+                pass(sim, 60);
+                seen = minutes(sim, &green, minute).unwrap();
+            }
+        }
+        sim.delete_rule(&rule).unwrap();
+        sim.set_desired_count("prod", "web", 0).unwrap();
+        seen
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_world() {
+        let (one, two) = (sim(Scenario::Healthy), sim(Scenario::Healthy));
+        assert_eq!(rehearse(&one), rehearse(&two));
+        assert_eq!(one.universe(), two.universe());
+        assert_eq!(one.universe().violations, []);
+        let other = Sim::in_memory(Universe::for_playbook(&playbook(), Scenario::Healthy, 8, start()));
+        assert_ne!(rehearse(&sim(Scenario::Healthy)), rehearse(&other));
+    }
+
+    #[test]
+    fn a_saved_universe_goes_on_as_if_it_had_not_been() {
+        let sim = sim(Scenario::Throttled);
+        sim.with(|u| u.knobs.read_lag_ms = 900).unwrap();
+        while create_group(&sim).is_err() {}
+        let saved = serde_json::to_string(&sim.universe()).unwrap();
+        let read: Universe = serde_json::from_str(&saved).unwrap();
+        assert_eq!(read, sim.universe());
+        let other = Sim::in_memory(read);
+        for either in [&sim, &other] {
+            for _ in 0..20 {
+                let _ = either.service("prod", "web");
+                pass(either, 30);
+            }
+        }
+        assert_eq!(sim.universe(), other.universe());
+    }
+
+    #[test]
+    fn a_rehearsal_is_quick() {
+        let begun = std::time::Instant::now();
+        let sim = sim(Scenario::Healthy);
+        rehearse(&sim);
+        let took = begun.elapsed();
+        // Generous: the machine may be busy. Unloaded it is a tenth of this.
+        assert!(took.as_millis() < 1000, "{took:?}");
+        let saved = serde_json::to_vec(&sim.universe()).unwrap().len();
+        assert!(saved < 60_000, "{saved} bytes");
+    }
+
+    #[test]
+    fn the_estate_serves_all_its_traffic_from_blue() {
+        let world = universe(Scenario::Healthy);
+        let total: f64 = world.routes.values().map(|r| r.traffic).sum();
+        assert!((total - 1.0).abs() < 1e-9);
+        let epoch = &world.traffic.epochs[0];
+        assert!((epoch.flows["web"].share - 0.99).abs() < 1e-9);
+        assert_eq!(epoch.flows["web"].healthy, 4);
+        assert_eq!(world.violations, []);
+    }
+
+    #[test]
+    fn names_of_the_playbook_are_the_names_of_the_estate() {
+        let arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/grpc/00aa";
+        let mut playbook = playbook();
+        playbook.region = Some("us-east-1".to_owned());
+        playbook.service.cluster = "arn:aws:ecs:us-east-1:123456789012:cluster/main".to_owned();
+        playbook.service.name = "shop_front".to_owned();
+        playbook.service.container = Some("nginx".to_owned());
+        playbook.service.target_groups = vec!["http".to_owned(), arn.to_owned()];
+        let sim = Sim::in_memory(Universe::for_playbook(&playbook, Scenario::Healthy, 1, start()));
+        let service = sim.service(&playbook.service.cluster, "shop_front").unwrap().unwrap();
+        assert_eq!(service.load_balancers[1].target_group.as_deref(), Some(arn));
+        assert_eq!(service.load_balancers[0].container, "nginx");
+        assert!(service.arn.starts_with("arn:aws:ecs:us-east-1:123456789012:service/main/"));
+        assert_eq!(routes(&sim).len(), 6);
+        let definition = sim.task_definition(&service.task_definition).unwrap();
+        assert_eq!(definition.containers[0].image, "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop_front:1.4.2");
+        let universe = sim.universe();
+        let total: f64 = universe.routes.values().map(|r| r.traffic).sum();
+        assert!((total - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_others_do_is_seen_and_no_violation() {
+        let sim = sim(Scenario::Healthy);
+        let route = default_route(&sim);
+        let blue = blue_group(&sim);
+        let calls = sim.universe().calls.count;
+        let weight = Tamper::SetWeight { at: route.at.clone(), group: blue, weight: 7 };
+        assert!(sim.with(|u| u.tamper(&weight)).unwrap());
+        assert!(!sim.with(|u| u.tamper(&weight)).unwrap());
+        let rule = routes(&sim)[0].at.arn().to_owned();
+        assert!(sim.with(|u| u.tamper(&Tamper::DeleteRule(rule))).unwrap());
+        let red = Tamper::SetAlarm { name: "web-5xx".to_owned(), state: "ALARM".to_owned() };
+        assert!(sim.with(|u| u.tamper(&red)).unwrap());
+        assert_ne!(default_route(&sim), route);
+        assert_eq!(routes(&sim).len(), 4);
+        assert_eq!(sim.universe().violations, []);
+        assert!(sim.universe().calls.count > calls);
+        let total: f64 = sim.universe().routes.values().map(|r| r.traffic).sum();
+        assert!((total - 1.0).abs() < 1e-9);
+    }
+
+    /// The sweep that the engine's tests make, in small: a fault at each call of a stand-up that is
+    /// repeated until it is through.
+    #[test]
+    fn a_fault_at_any_call_can_be_survived_by_repeating_the_verb() {
+        let count = {
+            let sim = sim(Scenario::Healthy);
+            stand_up(&sim);
+            sim.universe().calls.count
+        };
+        for call in 1..=count {
+            for kind in [FaultKind::RefuseBefore(Cause::Unreachable), FaultKind::ApplyThenUnknown, FaultKind::Repeat] {
+                let sim = sim(Scenario::Healthy);
+                sim.with(|u| u.faults.push(Fault { call: FaultAt::Call(call), kind })).unwrap();
+                let done = (0..2).find_map(|_| try_stand_up(&sim).ok()).unwrap();
+                pass(&sim, 120);
+                shift_all(&sim, &done.0, 100);
+                assert_eq!(sim.universe().violations, [], "call {call}, {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn waiting_is_free_until_somebody_says_stop() {
+        let asked = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let ear = asked.clone();
+        let sim = sim(Scenario::Healthy).with_stop(std::sync::Arc::new(move || {
+            ear.load(std::sync::atomic::Ordering::Relaxed).then_some(Signal::Terminate)
+        }));
+        let later = start() + Duration::hours(24);
+        assert_eq!(sim.wait(later), Wake::Reached);
+        assert_eq!(sim.now(), later);
+        assert_eq!(sim.wait(start()), Wake::Reached);
+        assert_eq!(sim.now(), later, "time never goes back");
+        asked.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(sim.stop_requested(), Some(Signal::Terminate));
+        assert_eq!(sim.wait(later + Duration::hours(1)), Wake::StopRequested(Signal::Terminate));
+        assert_eq!(sim.now(), later);
+    }
+
+    #[test]
+    fn a_lagging_value_is_seen_late_and_once() {
+        let at = |s| Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, s).unwrap();
+        let mut value = Lagging::new(1);
+        value.set(2, at(0), Duration::seconds(2));
+        assert_eq!((*value.seen(at(1)), *value.seen(at(2)), value.actual), (1, 2, 2));
+        value.set(3, at(10), Duration::zero());
+        assert_eq!(*value.seen(at(10)), 3);
+    }
+}

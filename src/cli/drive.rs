@@ -1,0 +1,202 @@
+//! The verbs that move a run: `advance`, `rollback`, `finish`. Each appends its first event, and
+//! leaves the rest to the engine.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+
+use super::runs::{Chosen, choose};
+use super::site::{Site, ear};
+use super::{Common, RunArgs};
+use crate::clock::Wake;
+use crate::execute::ask::{Ask, advance_goal};
+use crate::execute::{Run, Stop, removes_green};
+use crate::gate::Verdict;
+use crate::journal::progress::Phase;
+use crate::journal::store::{self, JournalError, RunStore};
+use crate::journal::{Cause, Event, Record};
+use crate::report::live::Live;
+use crate::report::outcome::{Failure, Outcome, Verb, ending, object};
+use crate::report::{Form, err, out};
+
+/// How long `rollback` waits for a process that was asked to give way.
+const YIELD_LIMIT: Duration = Duration::from_secs(30);
+/// The longest that `finish` waits for blue's keeping time; beyond that it says when to come back.
+const KEEP_WAIT_SECONDS: i64 = 600;
+
+/// Drives a run with everything around it, and reports how it ended.
+pub(super) fn drive(
+    common: &Common,
+    verb: Verb,
+    site: &Site,
+    store: &mut RunStore,
+    records: &[Record],
+    verb_body: impl FnOnce(&mut Run) -> Result<Stop, JournalError>,
+) -> Result<Outcome, Failure> {
+    let progress = store::replay(records)?.ok_or_else(|| Failure::new(Outcome::Error, "the journal is empty"))?;
+    let mut live = Live::new(common.form(), site.pace(), false);
+    let mut run = Run::new(site.cloud(), site.clock(), store, &mut live, progress);
+    let stop = verb_body(&mut run)?;
+    let progress = run.progress;
+    drop(live);
+    let ending = ending(verb, &stop, &progress);
+    match common.form() {
+        Form::Text => {
+            let share = crate::report::outcome::green_share(&progress);
+            out(&format!("{}: {} (stage {} of {}, green {share}%)", progress.header.run, progress.state(), progress.stage, progress.stages()));
+            out(&format!("  {}", ending.reason));
+            if let Some((_, commands)) = &progress.stuck {
+                out("  left to do by hand:");
+                commands.iter().for_each(|c| out(&format!("    {c}")));
+            }
+            if let Some(next) = &ending.next {
+                out(&format!("  next: {next}"));
+            }
+        }
+        Form::Json => out(&object(&ending, &progress).to_string()),
+        Form::Events => {}
+    }
+    Ok(ending.outcome)
+}
+
+/// Opens the chosen run for moving it.
+fn open(chosen: &Chosen, wait: Option<Duration>) -> Result<(Site, RunStore, Vec<Record>), Failure> {
+    let (store, records) = lock(&chosen.dir, wait)?;
+    let ear = ear()?.yielding_to(store::yield_file(&chosen.dir));
+    let header = &chosen.progress.header;
+    let site = match &header.sandbox {
+        Some(_) => Site::existing_sandbox(&chosen.dir, ear)?,
+        None => Site::aws(Some(&header.plan.inventory.region), ear, records.last().map(|r| r.at))?,
+    };
+    Ok((site, store, records))
+}
+
+/// Takes the lock; where asked, from a process that gives way for it.
+fn lock(dir: &Path, wait: Option<Duration>) -> Result<(RunStore, Vec<Record>), Failure> {
+    let begun = Instant::now();
+    loop {
+        match RunStore::open(dir) {
+            Err(JournalError::Locked { holder }) if wait.is_some_and(|w| begun.elapsed() < w) => {
+                if begun.elapsed() < Duration::from_millis(100) {
+                    err(&format!("note: asking {holder} to give way"));
+                }
+                store::ask_to_yield(dir)?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+pub(super) fn advance(common: &Common, args: &RunArgs, all: bool, no_wait: bool) -> Result<Outcome, Failure> {
+    let chosen = choose(common, args)?;
+    let (site, mut store, records) = open(&chosen, None)?;
+    if chosen.progress.phase == Phase::Preparing {
+        return Err(Failure::usage("green is not ready yet").hint("`migrate start PLAYBOOK` carries on with preparing it"));
+    }
+    drive(common, Verb::Advance, &site, &mut store, &records, |run| {
+        match run.progress.phase {
+            Phase::Open => match advance_goal(&run.progress, all, no_wait) {
+                Ask::New(goal) => run.append(Event::Advanced(goal))?,
+                Ask::Resume => run.append(Event::Resumed { verb: "advance".to_owned() })?,
+                Ask::AlreadyShifted => return Ok(Stop::Reached),
+            },
+            // A rollback under way goes on, whatever was asked.
+            Phase::Unwinding => run.append(Event::Resumed { verb: "advance".to_owned() })?,
+            _ => return Ok(Stop::Reached),
+        }
+        run.drive()
+    })
+}
+
+pub(super) fn rollback(common: &Common, args: &RunArgs, remove_green: bool) -> Result<Outcome, Failure> {
+    let chosen = choose(common, args)?;
+    let (site, mut store, records) = open(&chosen, Some(YIELD_LIMIT))?;
+    let progress = store::replay(&records)?.unwrap_or(chosen.progress);
+    if matches!(progress.phase, Phase::Finishing | Phase::Finished) {
+        return Err(Failure::usage(format!("the run {} is past the point of no return: blue is being retired", progress.header.run))
+            .hint("`migrate finish` was the last verb; to go back, migrate again"));
+    }
+    drive(common, Verb::Rollback, &site, &mut store, &records, |run| {
+        let remove_green = removes_green(&run.progress, remove_green);
+        let done = run.progress.phase == Phase::RolledBack && (!remove_green || run.progress.remove_green);
+        if done {
+            return Ok(Stop::Reached);
+        }
+        let reason = "asked for by `migrate rollback`".to_owned();
+        run.append(Event::Unwinding { cause: Cause::Asked, reason, remove_green })?;
+        run.drive()
+    })
+}
+
+pub(super) fn finish(common: &Common, args: &RunArgs, now: bool) -> Result<Outcome, Failure> {
+    let chosen = choose(common, args)?;
+    let (site, mut store, records) = open(&chosen, None)?;
+    let progress = store::replay(&records)?.unwrap_or(chosen.progress);
+    match progress.phase {
+        Phase::Shifted | Phase::Finishing | Phase::Finished => {}
+        _ => {
+            return Err(Failure::usage(format!("the run {} is {}, not shifted", progress.header.run, progress.state()))
+                .hint("`migrate advance --all` carries it through the remaining stages first"));
+        }
+    }
+    if progress.phase == Phase::Shifted && !confirmed(common, &progress.header.plan.inventory.service.name)? {
+        return Err(Failure::usage("not confirmed: nothing was changed"));
+    }
+    drive(common, Verb::Finish, &site, &mut store, &records, |run| finish_run(run, &site, now))
+}
+
+/// Keeps blue for as long as the playbook asks, judges once more, and retires it.
+pub(super) fn finish_run(run: &mut Run, site: &Site, now: bool) -> Result<Stop, JournalError> {
+    match run.progress.phase {
+        Phase::Finishing => run.append(Event::Resumed { verb: "finish".to_owned() })?,
+        Phase::Shifted => {
+            if let Some(stop) = kept(run, site, now) {
+                return Ok(stop);
+            }
+            run.judge()?;
+            let judged = run.progress.judged.as_ref().map(|j| j.judgement.clone());
+            if let Some(judgement) = judged.filter(|j| matches!(j.verdict, Verdict::Degraded | Verdict::CannotSee)) {
+                return Ok(Stop::Waiting(format!("blue is kept, because green is {}: {}", judgement.verdict.words(), judgement.reason)));
+            }
+            run.append(Event::Finishing)?;
+        }
+        _ => return Ok(Stop::Reached),
+    }
+    run.drive()
+}
+
+/// Waits for blue's keeping time, or says when it is over.
+fn kept(run: &mut Run, site: &Site, now: bool) -> Option<Stop> {
+    let plan = &run.progress.header.plan;
+    let keep = TimeDelta::from_std(plan.playbook.finish.keep_blue.0).unwrap_or(TimeDelta::MAX);
+    let until = run.progress.shifted_at.and_then(|t| t.checked_add_signed(keep))?;
+    let left = until - site.clock().now();
+    if now || left <= TimeDelta::zero() {
+        return None;
+    }
+    if !site.simulated() && left > TimeDelta::seconds(KEEP_WAIT_SECONDS) {
+        let text = format!("blue is kept until {}; `migrate finish --now` does not wait for it", until.format("%F %T UTC"));
+        return Some(Stop::Waiting(text));
+    }
+    match site.clock().wait(until) {
+        Wake::Reached => None,
+        Wake::StopRequested(signal) => Some(Stop::Interrupted(signal)),
+    }
+}
+
+/// On a terminal, asks before the point of no return.
+fn confirmed(common: &Common, service: &str) -> Result<bool, Failure> {
+    let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if common.yes || !asks || common.form() != Form::Text {
+        return Ok(true);
+    }
+    let mut stderr = std::io::stderr();
+    let asked = write!(stderr, "Retire {service}? There is no rollback from here. [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    asked.and(read).map_err(|e| Failure::new(Outcome::Error, format!("cannot ask: {e}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,171 @@
+//! `migrate start`: opens a run, or carries on with one that is still being prepared.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+use super::assess::{load, look, refusal, show};
+use super::drive::drive;
+use super::runs::state_dir;
+use super::site::{Site, ear};
+use super::{Common, PlaybookArgs, SandboxArgs, playbook};
+use crate::clock::system::Ear;
+use crate::execute::Stop;
+use crate::finding::blocks;
+use crate::journal::progress::{Phase, Progress};
+use crate::journal::store::{self, RunStore, Store};
+use crate::journal::{Event, FORMAT, Header, Record};
+use crate::plan::{Plan, digest};
+use crate::report::history::object;
+use crate::report::outcome::{Failure, Outcome, Verb};
+use crate::report::{Form, out};
+
+pub(super) fn start(
+    common: &Common,
+    args: &PlaybookArgs,
+    sandbox: &SandboxArgs,
+    saved: Option<&Path>,
+) -> Result<Outcome, Failure> {
+    let read = playbook::read(args)?;
+    let saved = saved.map(load).transpose()?;
+    let dir = state_dir(common, Some(&read.playbook))?.join(&read.playbook.name);
+    let known = store::read(&dir)?.unwrap_or_default();
+    let before = store::replay(&known)?;
+    let ear = ear()?.yielding_to(store::yield_file(&dir));
+    match before.filter(|p| p.phase != Phase::RolledBack) {
+        Some(progress) => carry_on(common, &dir, &read, sandbox, &progress, ear),
+        None => {
+            let last = known.last().map(|r| r.at);
+            open(common, &dir, &read, sandbox, saved.as_ref(), last, ear)
+        }
+    }
+}
+
+/// Goes on with the run that is there, if it is the one that the playbook describes.
+fn carry_on(
+    common: &Common,
+    dir: &Path,
+    read: &playbook::Read,
+    sandbox: &SandboxArgs,
+    progress: &Progress,
+    ear: Ear,
+) -> Result<Outcome, Failure> {
+    let header = &progress.header;
+    if header.plan.playbook != read.playbook {
+        return Err(Failure::usage(format!("the run {} was started with another playbook", header.run))
+            .hint(difference(&header.playbook_text, &read.text))
+            .hint("start with the playbook of the run, or roll it back first"));
+    }
+    let asked = sandbox.sandbox.map(|s| s.to_string());
+    if asked.is_some() && asked != header.sandbox {
+        let ran = header.sandbox.clone().unwrap_or_else(|| "AWS".to_owned());
+        return Err(Failure::usage(format!("the run {} is on {ran}", header.run))
+            .hint("give the same `--sandbox`, or another `--state`"));
+    }
+    let site = match &header.sandbox {
+        Some(_) => Site::existing_sandbox(dir, ear)?,
+        None => Site::aws(Some(&header.plan.inventory.region), ear, Some(progress.last.1))?,
+    };
+    let (mut store, records) = RunStore::open(dir)?;
+    drive(common, Verb::Start, &site, &mut store, &records, |run| {
+        if matches!(run.progress.phase, Phase::Preparing | Phase::Unwinding) {
+            run.append(Event::Resumed { verb: "start".to_owned() })?;
+            return run.drive();
+        }
+        Ok(Stop::Reached)
+    })
+}
+
+/// The lines that differ between two playbooks.
+fn difference(old: &str, new: &str) -> String {
+    let lines = |text: &str, other: &str, sign: &str| -> Vec<String> {
+        let other: Vec<&str> = other.lines().map(str::trim_end).collect();
+        let differs = |line: &&str| !other.contains(&line.trim_end());
+        text.lines().filter(differs).map(|line| format!("{sign} {line}")).collect()
+    };
+    let mut all = lines(old, new, "-");
+    all.extend(lines(new, old, "+"));
+    if all.is_empty() {
+        return "the same lines, in another order or with other variables".to_owned();
+    }
+    format!("the difference (- the run's, + yours):\n    {}", all.join("\n    "))
+}
+
+fn open(
+    common: &Common,
+    dir: &Path,
+    read: &playbook::Read,
+    sandbox: &SandboxArgs,
+    saved: Option<&Plan>,
+    last: Option<DateTime<Utc>>,
+    ear: Ear,
+) -> Result<Outcome, Failure> {
+    // Whatever can refuse the run does so before a directory is made for it.
+    let aws = match sandbox.sandbox {
+        None => Some(Site::aws(read.playbook.region.as_deref(), ear.clone(), last)?),
+        Some(_) => None,
+    };
+    if let Some(site) = &aws {
+        let plan = checked(site, read, saved)?;
+        let (mut store, records) = RunStore::open(dir)?;
+        return begin(common, site, &mut store, &records, plan, read, None);
+    }
+    let scenario = sandbox.sandbox.unwrap_or_default();
+    let (mut store, records) = RunStore::open(dir)?;
+    let site = Site::sandbox(dir, &read.playbook, scenario, sandbox.seed, ear)?;
+    let plan = checked(&site, read, saved)?;
+    begin(common, &site, &mut store, &records, plan, read, Some(scenario.to_string()))
+}
+
+/// The plan, unless the estate or a stale saved plan forbids it.
+fn checked(site: &Site, read: &playbook::Read, saved: Option<&Plan>) -> Result<Plan, Failure> {
+    let assessed = look(site.cloud(), &read.playbook)?;
+    show(&assessed.findings, read);
+    let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
+        return Err(refusal(&assessed.findings));
+    };
+    let Some(saved) = saved else { return Ok(plan) };
+    if saved.fingerprint() == plan.fingerprint() && saved.playbook == plan.playbook {
+        return Ok(plan);
+    }
+    let differences = saved.differences(&plan);
+    Err(Failure::new(Outcome::Blocked, format!("the saved plan is stale: {}", differences.join(", ")))
+        .hint("make a new plan, read it, and start that"))
+}
+
+fn begin(
+    common: &Common,
+    site: &Site,
+    store: &mut RunStore,
+    records: &[Record],
+    plan: Plan,
+    read: &playbook::Read,
+    sandbox: Option<String>,
+) -> Result<Outcome, Failure> {
+    if !records.is_empty() {
+        // A run that was rolled back is put aside; another process may have begun one meanwhile.
+        if store::replay(records)?.is_some_and(|p| p.phase != Phase::RolledBack) {
+            return Err(Failure::new(Outcome::Locked, "another process has just started this run").hint("`migrate status` shows it"));
+        }
+        store.archive()?;
+    }
+    let at = site.clock().now();
+    let run = plan.playbook.name.clone();
+    let id = digest(format!("{run} {} {}", at.to_rfc3339(), std::process::id()).as_bytes());
+    let header = Header {
+        format: FORMAT,
+        tool: format!("migrate {}", env!("CARGO_PKG_VERSION")),
+        run,
+        id,
+        plan,
+        playbook_text: read.text.clone(),
+        sandbox,
+        time_scale: site.scale(),
+    };
+    let record = Record { seq: 1, at, event: Event::Opened(Box::new(header)) };
+    store.append(&record)?;
+    if common.form() == Form::Events {
+        out(&object(&record).to_string());
+    }
+    drive(common, Verb::Start, site, store, &[record], |run| run.drive())
+}

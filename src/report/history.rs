@@ -1,0 +1,94 @@
+//! The journal, readable: one line for each record, and one object for each event.
+
+use serde_json::{Map, Value, json};
+
+use crate::gate::Tally;
+use crate::journal::{Event, Record, Settlement};
+use crate::operation::Drift;
+use crate::plan::Plan;
+
+/// A record as `--events` and `history --json` print it: `seq`, `at`, `event`, and its own fields.
+pub fn object(record: &Record) -> Value {
+    let mut object = Map::new();
+    object.insert("seq".into(), json!(record.seq));
+    object.insert("at".into(), json!(record.at));
+    object.insert("event".into(), json!(record.event.name()));
+    if let Event::Opened(header) = &record.event {
+        object.insert("run".into(), json!(header.run));
+        object.insert("id".into(), json!(header.id));
+        object.insert("tool".into(), json!(header.tool));
+        object.insert("sandbox".into(), json!(header.sandbox));
+        object.insert("time_scale".into(), json!(header.time_scale));
+        object.insert("operations".into(), json!(header.plan.prepare.len()));
+        return Value::Object(object);
+    }
+    let value = serde_json::to_value(&record.event).unwrap_or_default();
+    let fields = value.as_object().and_then(|o| o.values().next()).and_then(Value::as_object);
+    object.extend(fields.cloned().unwrap_or_default());
+    Value::Object(object)
+}
+
+/// What a record says to a person; `None` for one that only a program needs.
+pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
+    let title = |id: &str| plan.operation(id).map_or_else(|| id.to_owned(), crate::operation::Operation::title);
+    Some(match &record.event {
+        Event::Opened(header) => {
+            let at = header.sandbox.as_ref().map_or_else(String::new, |s| format!(" on the sandbox ({s})"));
+            format!("run {} opened{at}: {} operations, then {} stages", header.run, header.plan.prepare.len(), header.plan.playbook.stages.len())
+        }
+        Event::Resumed { verb } => format!("resumed by `migrate {verb}`"),
+        Event::Intended { .. } | Event::UndoIntended { .. } => return None,
+        Event::Settled { operation, outcome } => settled(&title(operation), outcome),
+        Event::UndoSettled { operation, outcome } => settled(&format!("undo: {}", title(operation)), outcome),
+        Event::Readied => "green is healthy beside blue, at weight 0".to_owned(),
+        Event::Advanced(goal) => format!("advance through stage {}", goal.through),
+        Event::ShiftIntended { stage: 0, .. } => "sending all traffic home".to_owned(),
+        Event::ShiftIntended { stage, share } => format!("stage {stage}: giving green {share} of the traffic"),
+        Event::ShiftSettled { stage: 0, outcome } => settled("all traffic is home, read back", outcome),
+        Event::ShiftSettled { stage, outcome } => settled(&format!("stage {stage}: every route shows the share"), outcome),
+        Event::BakeBegan { stage, until } => format!("stage {stage} bakes until {}", until.format("%F %T UTC")),
+        Event::Judged { judgement, .. } => {
+            format!("{}: {}", judgement.verdict.words(), judgement.reason)
+        }
+        Event::StagePassed { stage } => format!("stage {stage} passed"),
+        Event::Shifted => "all stages have passed; green has all traffic".to_owned(),
+        Event::Held { reason, .. } => format!("HOLD: {reason}"),
+        Event::Unwinding { reason, .. } => format!("ROLLING BACK: {reason}"),
+        Event::RolledBack => "rolled back".to_owned(),
+        Event::Stuck { reason, .. } => format!("STUCK: {reason}"),
+        Event::Finishing => "retiring blue".to_owned(),
+        Event::Finished => "finished: green serves in blue's place".to_owned(),
+        Event::Interrupted { signal } => format!("stopped by {}", signal.name()),
+    })
+}
+
+fn settled(what: &str, outcome: &Settlement) -> String {
+    match outcome {
+        Settlement::Done(made) => {
+            let made: Vec<&str> = made.iter().filter(|(k, _)| *k != "scaling-released").map(|(_, v)| v.as_str()).collect();
+            if made.is_empty() { what.to_owned() } else { format!("{what}: {}", made.join(", ")) }
+        }
+        Settlement::NotDone(error) => format!("not done ({what}): {error}"),
+        Settlement::Unknown(error) => format!("unclear ({what}): {error}"),
+        Settlement::Drift(drift) => drifted(drift),
+    }
+}
+
+/// A drift on lines of its own: what was expected, and what was found.
+pub fn drifted(drift: &Drift) -> String {
+    format!("somebody else changed {}\n  expected  {}\n  found     {}", drift.what, drift.expected, drift.found)
+}
+
+/// Counts as a heartbeat shows them.
+pub fn counts(tally: &Tally) -> String {
+    let rate = |bad: f64, all: f64| if all > 0.0 { format!("{:.2}%", bad / all * 100.0) } else { "-".to_owned() };
+    format!(
+        "green {:.0} req {:.0} bad ({}), blue {:.0} req {:.0} bad ({})",
+        tally.green_requests,
+        tally.green_bad,
+        rate(tally.green_bad, tally.green_requests),
+        tally.blue_requests,
+        tally.blue_bad,
+        rate(tally.blue_bad, tally.blue_requests),
+    )
+}

@@ -1,0 +1,267 @@
+//! How a verb ended: the word, the exit code, and the object that `--json` prints.
+//!
+//! The codes are a public contract; scripts read them.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::cloud::{Cause as CallCause, CloudError};
+use crate::execute::Stop;
+use crate::clock::Signal;
+use crate::journal::progress::{Phase, Progress};
+use crate::journal::store::JournalError;
+use crate::journal::{Cause, HoldReason};
+use crate::traffic::Share;
+
+/// The word for how a verb ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Ok,
+    Error,
+    Usage,
+    Blocked,
+    Held,
+    RolledBack,
+    Stuck,
+    Locked,
+    Drift,
+    Credentials,
+    /// By SIGINT.
+    #[serde(rename = "interrupted")]
+    Interrupted,
+    /// By SIGTERM or SIGHUP.
+    #[serde(rename = "interrupted")]
+    Terminated,
+}
+
+impl Outcome {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Outcome::Ok => 0,
+            Outcome::Error => 1,
+            Outcome::Usage => 2,
+            Outcome::Blocked => 3,
+            Outcome::Held => 4,
+            Outcome::RolledBack => 5,
+            Outcome::Stuck => 6,
+            Outcome::Locked => 7,
+            Outcome::Drift => 8,
+            Outcome::Credentials => 9,
+            Outcome::Interrupted => 130,
+            Outcome::Terminated => 143,
+        }
+    }
+}
+
+/// A verb that ended without a run to speak of, or before it could move one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub outcome: Outcome,
+    pub message: String,
+    /// What to do, one sentence each.
+    pub hints: Vec<String>,
+}
+
+impl Failure {
+    pub fn new(outcome: Outcome, message: impl Into<String>) -> Failure {
+        Failure { outcome, message: message.into(), hints: Vec::new() }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Outcome::Usage, message)
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl From<CloudError> for Failure {
+    fn from(error: CloudError) -> Failure {
+        match error.cause {
+            CallCause::Credentials => Failure::new(Outcome::Credentials, error.to_string())
+                .hint("log in again (such as `aws sso login`), or refresh the credentials of this job, and repeat the command"),
+            CallCause::Denied => Failure::new(Outcome::Blocked, format!("AWS denies {error}"))
+                .hint(format!("allow `{}` to the role or user that runs migrate, and repeat the command", error.operation)),
+            CallCause::Unreachable => Failure::new(Outcome::Error, format!("AWS cannot be reached: {error}"))
+                .hint("check the network, the region and any AWS_ENDPOINT_URL, and repeat the command"),
+            CallCause::Throttled => Failure::new(Outcome::Error, format!("AWS answers too slowly: {error}"))
+                .hint("other programs of this account use up the API's rate; repeat the command later"),
+            CallCause::NotFound | CallCause::Refused | CallCause::Unknown => {
+                Failure::new(Outcome::Error, error.to_string())
+            }
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Failure {
+        match &error {
+            JournalError::Locked { .. } => Failure::new(Outcome::Locked, error.to_string())
+                .hint("wait for it; `migrate rollback` asks it to give way"),
+            JournalError::Io { .. } => Failure::new(Outcome::Error, error.to_string())
+                .hint("nothing was changed that the journal does not know; mend the cause and repeat the command"),
+            JournalError::Damaged { .. } | JournalError::Impossible(_) => Failure::new(Outcome::Error, error.to_string())
+                .hint("keep the file: it is the record of the run; restore it from a copy, or remove the damage by hand"),
+            JournalError::Newer { .. } => Failure::new(Outcome::Error, error.to_string()).hint("update migrate"),
+        }
+    }
+}
+
+/// How a verb that drove a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    pub outcome: Outcome,
+    /// A sentence with the numbers.
+    pub reason: String,
+    /// The command that carries on; `None` where there is nothing left to do.
+    pub next: Option<String>,
+}
+
+/// The verb that was called, as far as it decides what counts as success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Start,
+    Advance,
+    Rollback,
+    Finish,
+    Status,
+    Rehearse,
+}
+
+/// The ending of a verb. Where several words apply, the worst wins.
+pub fn ending(verb: Verb, stop: &Stop, progress: &Progress) -> Ending {
+    let (outcome, reason) = outcome(verb, stop, progress);
+    Ending { outcome, reason, next: next(progress) }
+}
+
+fn outcome(verb: Verb, stop: &Stop, progress: &Progress) -> (Outcome, String) {
+    if let Some((reason, _)) = &progress.stuck {
+        return (Outcome::Stuck, reason.clone());
+    }
+    let turned_back = progress.unwinding.as_ref();
+    let at_home = progress.phase == Phase::RolledBack || (progress.phase == Phase::Unwinding && progress.home);
+    if let Some((cause, reason)) = turned_back.filter(|_| at_home) {
+        return match cause {
+            Cause::Asked if matches!(verb, Verb::Rollback) => (Outcome::Ok, "all traffic is home, verified".to_owned()),
+            Cause::Asked => (Outcome::RolledBack, format!("the run was rolled back: {reason}")),
+            Cause::Refused if verb != Verb::Rollback => (Outcome::Blocked, reason.clone()),
+            _ if verb == Verb::Rollback => (Outcome::Ok, format!("all traffic is home, verified; it was rolled back because {reason}")),
+            _ => (Outcome::RolledBack, format!("all traffic is home, verified: {reason}")),
+        };
+    }
+    match stop {
+        Stop::Interrupted(Signal::Yield) => {
+            (Outcome::Locked, "another process has taken the run over".to_owned())
+        }
+        Stop::Interrupted(Signal::Interrupt) => (Outcome::Interrupted, interrupted(progress, "SIGINT")),
+        Stop::Interrupted(signal) => (Outcome::Terminated, interrupted(progress, signal.name())),
+        Stop::Waiting(what) => (Outcome::Held, what.clone()),
+        Stop::Stuck | Stop::Held | Stop::Reached => held_or_reached(progress),
+    }
+}
+
+fn interrupted(progress: &Progress, by: &str) -> String {
+    format!("stopped by {by} at a safe point; green keeps {} of the traffic, and nobody watches it", progress.share)
+}
+
+fn held_or_reached(progress: &Progress) -> (Outcome, String) {
+    if let Some((why, reason)) = &progress.held {
+        let outcome = match why {
+            HoldReason::Drift => Outcome::Drift,
+            HoldReason::Credentials => Outcome::Credentials,
+            _ => Outcome::Held,
+        };
+        return (outcome, reason.clone());
+    }
+    let judged = progress.judged.as_ref().map(|j| j.judgement.reason.clone());
+    let reason = match progress.phase {
+        Phase::Preparing => "green is being prepared".to_owned(),
+        Phase::Open if progress.stage == 0 => "green is healthy beside blue, at weight 0".to_owned(),
+        Phase::Open if progress.stage > progress.passed => {
+            format!("green has {} of the traffic, and the stage bakes", progress.share)
+        }
+        Phase::Open => judged.unwrap_or_else(|| format!("green has {} of the traffic", progress.share)),
+        Phase::Shifted => judged.unwrap_or_else(|| "green has all traffic".to_owned()),
+        Phase::Finishing => "blue is being retired".to_owned(),
+        Phase::Finished => "green serves in blue's place, and blue is retired".to_owned(),
+        Phase::Unwinding => "traffic is on its way home".to_owned(),
+        Phase::RolledBack => "all traffic is home".to_owned(),
+    };
+    (Outcome::Ok, reason)
+}
+
+/// The command that carries on.
+fn next(progress: &Progress) -> Option<String> {
+    let name = &progress.header.run;
+    let remove = if progress.remove_green { " --remove-green" } else { "" };
+    let verb = match progress.phase {
+        _ if progress.stuck.is_some() && progress.phase == Phase::Finishing => format!("migrate finish {name}"),
+        _ if progress.stuck.is_some() => format!("migrate rollback {name}{remove}"),
+        Phase::Preparing => "migrate start <PLAYBOOK>".to_owned(),
+        Phase::Open => format!("migrate advance {name}"),
+        Phase::Shifted | Phase::Finishing => format!("migrate finish {name}"),
+        Phase::Unwinding => format!("migrate rollback {name}{remove}"),
+        Phase::RolledBack | Phase::Finished => return None,
+    };
+    Some(verb)
+}
+
+/// The share of the traffic that green receives, in percent.
+pub fn green_share(progress: &Progress) -> f64 {
+    match progress.phase {
+        Phase::Finished => Share::ALL.percent(),
+        _ => progress.share.percent(),
+    }
+}
+
+/// The object of `--json` for a verb that drove a run.
+pub fn object(ending: &Ending, progress: &Progress) -> Value {
+    let verdict = progress.judged.as_ref().map(|j| j.judgement.verdict);
+    let mut object = json!({
+        "outcome": ending.outcome,
+        "run": progress.header.run,
+        "state": progress.state(),
+        "stage": progress.stage,
+        "stages": progress.stages(),
+        "green_share": green_share(progress),
+        "verdict": verdict,
+        "reason": ending.reason,
+        "next": ending.next,
+        "sandbox": progress.header.sandbox,
+        "time_scale": progress.header.time_scale,
+        "seq": progress.last.0,
+        "at": progress.last.1,
+    });
+    let mut add = |name: &str, value: Value| {
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert(name.to_owned(), value);
+        }
+    };
+    if let Some(judged) = &progress.judged {
+        add("evidence", json!({ "at": judged.at, "tally": judged.judgement.tally, "healthy_hosts": judged.judgement.healthy_hosts }));
+    }
+    if let Some(bake) = &progress.bake {
+        add("bake_until", json!(bake.until));
+    }
+    if let Some((_, commands)) = &progress.stuck {
+        add("left_to_do", json!(commands));
+    }
+    object
+}
+
+/// The object of `--json` for a verb that failed before there was a run.
+pub fn failure_object(failure: &Failure) -> Value {
+    let mut object = Map::new();
+    object.insert("outcome".into(), json!(failure.outcome));
+    for absent in ["run", "state", "stage", "stages", "green_share", "verdict"] {
+        object.insert(absent.into(), Value::Null);
+    }
+    object.insert("reason".into(), json!(failure.message));
+    object.insert("next".into(), json!(failure.hints.first()));
+    Value::Object(object)
+}

@@ -1,0 +1,158 @@
+//! A plan for people: the operations in order, what a clone carries and drops, the schedule, the way back.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::finding::Finding;
+use crate::operation::Operation;
+use crate::plan::{Plan, Planned};
+use crate::traffic::{at_share, tuples};
+
+/// The whole plan as text.
+pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
+    let mut out = String::new();
+    let blue = &plan.inventory.service;
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "Migration of {} in {} (account {}, {}) to {}\n",
+        blue.name,
+        last(&blue.cluster),
+        plan.inventory.account,
+        plan.inventory.region,
+        plan.green_name()
+    );
+    section(&mut out, "`migrate start` prepares, and moves no traffic", &plan.prepare);
+    clone_lines(&mut out, plan);
+    stages(&mut out, plan, begins);
+    let _ = writeln!(out, "\n`migrate rollback`, at any time before `finish`");
+    let _ = writeln!(out, "  restores the {} routes as recorded, in one step, and reads them back", plan.routes().count());
+    let _ = writeln!(out, "  green is {}", match plan.playbook.rollback.green {
+        crate::playbook::AfterRollback::Keep => "kept without traffic; `--remove-green` removes what was created",
+        crate::playbook::AfterRollback::Remove => "removed with everything that was created",
+    });
+    let _ = writeln!(out, "\n`migrate finish`, {} after the last stage at the earliest", plan.playbook.finish.keep_blue);
+    operations(&mut out, &plan.finish);
+    out
+}
+
+fn section(out: &mut String, title: &str, list: &[Planned]) {
+    let _ = writeln!(out, "{title}");
+    operations(out, list);
+}
+
+fn operations(out: &mut String, list: &[Planned]) {
+    for (index, planned) in list.iter().enumerate() {
+        let _ = writeln!(out, "  {:>2}. {}", index + 1, planned.operation.title());
+        let effect = planned.operation.effect();
+        if !effect.is_empty() {
+            let _ = writeln!(out, "      noticed: {effect}");
+        }
+        for detail in details(&planned.operation) {
+            let _ = writeln!(out, "      {detail}");
+        }
+    }
+}
+
+/// What an operation changes, beyond its title.
+fn details(operation: &Operation) -> Vec<String> {
+    let listed = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ");
+    match operation {
+        Operation::CreateTargetGroup(new) => vec![format!("like {}; tags {}", last(&new.from), listed(&new.tags))],
+        Operation::SetAttributes { attributes, .. } => attributes.iter().map(|(k, v)| format!("{k} = {v}")).collect(),
+        Operation::RegisterTaskDefinition(new) => {
+            let images = new.images.iter().map(|(c, i)| format!("image of {c}: {i}"));
+            images.chain(new.environment.iter().map(|(k, v)| format!("environment {k} = {v}"))).collect()
+        }
+        Operation::CreateService(new) => vec![
+            format!("subnets {}", new.subnets.join(", ")),
+            format!("security groups {}", new.security_groups.join(", ")),
+            format!("tags {}", listed(&new.tags)),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn clone_lines(out: &mut String, plan: &Plan) {
+    let service = &plan.inventory.service;
+    let definition = &plan.inventory.task_definition;
+    for (title, fields) in [("Carried from blue's service", &service.carried), ("Carried from blue's task definition", &definition.carried)] {
+        if !fields.is_empty() {
+            let _ = writeln!(out, "\n{title}");
+            table(out, fields);
+        }
+    }
+    if !service.dropped.is_empty() {
+        let _ = writeln!(out, "\nNot carried, and why");
+        table(out, &service.dropped);
+    }
+}
+
+fn table(out: &mut String, fields: &BTreeMap<String, String>) {
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    for (name, value) in fields {
+        let _ = writeln!(out, "  {name:width$}  {value}");
+    }
+}
+
+fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
+    let _ = writeln!(out, "\n`migrate advance` goes through one stage at a time; with `--all` and no hold, from now on");
+    for stage in plan.schedule(begins) {
+        let approve = if stage.approve { "   waits for an approval" } else { "" };
+        let _ = writeln!(
+            out,
+            "  {:>2}. {:>6}  {} to {}{approve}",
+            stage.stage,
+            stage.share.to_string(),
+            stage.begins.format("%F %H:%M"),
+            stage.ends.format("%F %H:%M UTC"),
+        );
+    }
+    let _ = writeln!(out, "\nEach stage writes these routes together");
+    let first = plan.playbook.stages.first().map_or(crate::traffic::Share::ALL, |s| s.green);
+    let pairs: Vec<crate::traffic::Pair> = plan
+        .blue_groups()
+        .into_iter()
+        .map(|blue| crate::traffic::Pair { green: format!("{}-ipv6", last(&blue)), blue })
+        .collect();
+    for route in plan.routes() {
+        let place = route.priority.map_or_else(|| "default action".to_owned(), |p| format!("rule {p}"));
+        let port = route.port.map_or_else(String::new, |p| format!(":{p} "));
+        let conditions = if route.conditions.is_empty() { String::new() } else { format!(" ({})", route.conditions.join(", ")) };
+        let weights: Vec<String> = tuples(&at_share(&route.actions, &pairs, first))
+            .iter()
+            .map(|t| format!("{}={}", last(&t.target_group_arn), t.weight.unwrap_or(1)))
+            .collect();
+        let _ = writeln!(out, "  {port}{place}{conditions}: at {first} {}", weights.join(" "));
+    }
+}
+
+/// The telling part of an ARN: the name of a target group, otherwise what stands behind the last slash.
+fn last(arn: &str) -> &str {
+    if let Some((_, rest)) = arn.split_once(":targetgroup/") {
+        return rest.split('/').next().unwrap_or(rest);
+    }
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+/// The object of `plan --json`.
+pub fn object(plan: &Plan, findings: &[Finding], begins: DateTime<Utc>) -> Value {
+    let operations = |list: &[Planned]| -> Vec<Value> {
+        list.iter()
+            .map(|p| json!({ "id": p.id, "title": p.operation.title(), "noticed": p.operation.effect(), "operation": p.operation }))
+            .collect()
+    };
+    json!({
+        "outcome": "ok",
+        "run": plan.playbook.name,
+        "fingerprint": plan.fingerprint(),
+        "prepare": operations(&plan.prepare),
+        "schedule": plan.schedule(begins),
+        "routes": plan.routes().collect::<Vec<_>>(),
+        "finish": operations(&plan.finish),
+        "findings": findings,
+    })
+}
