@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use super::rules::Snapshot;
 use super::servers::{Server, Witness, credentials, ministack};
 
-/// How much faster than the wall the clock of `migrate` runs. Metrics are written twelve hours ahead of it: enough for six minutes of a test.
-pub const TIME_SCALE: u32 = 120;
+/// How much faster than the wall the clock of `migrate` runs. Metrics are written twelve hours ahead of it: enough for three minutes of a test.
+pub const TIME_SCALE: u32 = 240;
 
 /// Short stages whose weights are whole numbers also where a third group has a tenth of the rule.
 pub const STAGES: [u32; 3] = [10, 50, 100];
@@ -147,7 +147,7 @@ impl Estate {
         let stages: String = STAGES.iter().map(|green| format!("  - {{ green: {green}%, bake: 3m }}\n")).collect();
         format!(
             "version: 1\nname: web\nservice: {{ cluster: prod, name: web }}\ngreen:\n  network: {{ subnets: [{}] }}\n\
-             shift: {{ listener_weights: {{}} }}\nstages:\n{stages}",
+             shift: {{ listener_weights: {{}} }}\nstages:\n{stages}finish: {{ keep_blue: 1m, blue: scale_to_zero }}\n",
             self.list("ipv6_subnets").join(", ")
         )
     }

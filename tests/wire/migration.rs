@@ -1,5 +1,7 @@
 //! The main job: start, advance to the end, finish; home again from every stage; and the gate's own way home.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::estate::{Estate, STAGES};
@@ -107,6 +109,8 @@ fn a_whole_migration_changes_weights_and_nothing_else() {
     let kept = estate.switch("secrets", &json!({}));
     assert_eq!(kept[estate.id("oidc_rule")], "the-client-secret", "the OIDC secret was lost");
 
+    // Blue is kept for a minute of the scaled clock after the last verdict.
+    std::thread::sleep(Duration::from_secs(1));
     let finished = estate.migrate(&["finish", "--yes"]).expect(0);
     assert_eq!(finished.word("state"), "finished");
     assert_eq!(estate.service("web")["desiredCount"], 0, "blue is retired");
