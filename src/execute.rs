@@ -222,6 +222,8 @@ impl<'a> Run<'a> {
             Ok(Outcome::Done(made)) => return Ok(Some(Settlement::Done(made))),
             Ok(Outcome::Drift(drift)) => return Ok(Some(Settlement::Drift(drift))),
             Ok(Outcome::Partly(error)) => return Ok(Some(Settlement::Unknown(error))),
+            // A wait only reads: a read that fails for now is waited for like anything else.
+            Err(error) if operation.only_waits() && error.cause.passes() => (error.to_string(), false),
             Err(error) if error.cause.changed_nothing() => return Ok(Some(Settlement::NotDone(error))),
             Err(error) => return Ok(Some(Settlement::Unknown(error))),
             Ok(Outcome::NotYet(why)) => (why, false),

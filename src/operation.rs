@@ -239,6 +239,11 @@ impl Operation {
         )
     }
 
+    /// Whether the operation changes nothing, and only waits for the world.
+    pub fn only_waits(&self) -> bool {
+        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. })
+    }
+
     /// Whether there is anything to undo beside the routes.
     pub fn undoable(&self) -> bool {
         self.creates() || matches!(self, Operation::AssociateGreen(_) | Operation::HoldScaling(_))

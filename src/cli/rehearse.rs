@@ -35,7 +35,7 @@ pub(super) fn rehearse(
     let read = playbook::read(args)?;
     let site = Site::rehearsal(&read.playbook, scenario, seed, ear()?);
     err(&format!("rehearsing {} on the sandbox: {scenario} ({}), seed {seed}", read.name, scenario.description()));
-    let assessed = look(site.cloud(), &read.playbook)?;
+    let assessed = look(&site, &read.playbook)?;
     show(&assessed.findings, &read);
     let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
         return Err(refusal(&assessed.findings));

@@ -119,7 +119,7 @@ fn open(
 
 /// The plan, unless the estate or a stale saved plan forbids it.
 fn checked(site: &Site, read: &playbook::Read, saved: Option<&Plan>) -> Result<Plan, Failure> {
-    let assessed = look(site.cloud(), &read.playbook)?;
+    let assessed = look(site, &read.playbook)?;
     show(&assessed.findings, read);
     let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
         return Err(refusal(&assessed.findings));

@@ -112,6 +112,8 @@ fn trouble(attempt: &Attempt, limit: u32, now: DateTime<Utc>) -> Trouble {
             Trouble::GiveUp(HoldReason::Failing, error.to_string())
         }
         CallCause::Throttled | CallCause::Unreachable | CallCause::Unknown => {
+            // Throttling ends when others have had their turn, which may take longer than a fault.
+            let limit = if error.cause == CallCause::Throttled { limit * 3 } else { limit };
             if attempt.failures >= limit {
                 return Trouble::GiveUp(HoldReason::Failing, format!("{error} ({} attempts)", attempt.failures));
             }
