@@ -25,6 +25,10 @@ use crate::report::{Form, err, out};
 const YIELD_LIMIT: Duration = Duration::from_secs(30);
 /// The longest that `finish` waits for blue's keeping time; beyond that it says when to come back.
 const KEEP_WAIT_SECONDS: i64 = 600;
+/// Looks at green before blue is retired, while nobody can see.
+const LAST_LOOKS: u32 = 6;
+/// Between these looks.
+const LOOK_SECONDS: i64 = 10;
 
 /// Drives a run with everything around it, and reports how it ended.
 pub(super) fn drive(
@@ -163,6 +167,15 @@ pub(super) fn finish_run(run: &mut Run, site: &Site, now: bool) -> Result<Stop, 
         Retire::TooEarly(_) | Retire::Begin => {}
     }
     run.judge()?;
+    for _ in 1..LAST_LOOKS {
+        if run.progress.judged.as_ref().is_none_or(|j| j.judgement.verdict != Verdict::CannotSee) {
+            break;
+        }
+        if let Wake::StopRequested(signal) = run.clock.wait(run.clock.now() + TimeDelta::seconds(LOOK_SECONDS)) {
+            return Ok(Stop::Interrupted(signal));
+        }
+        run.judge()?;
+    }
     let judged = run.progress.judged.as_ref().map(|j| j.judgement.clone());
     if let Some(judgement) = judged.filter(|j| matches!(j.verdict, Verdict::Degraded | Verdict::CannotSee)) {
         let text = format!("blue is kept, because green is {}: {}", judgement.verdict.words(), judgement.reason);

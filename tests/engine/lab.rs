@@ -173,8 +173,7 @@ impl Lab {
 
     /// The plan of a run that begins now, or why none can.
     pub fn plan(&self) -> Result<Plan, End> {
-        let identity = self.sim.identity().map_err(End::Failed)?;
-        let inventory = match discover(&self.sim, &identity, &self.playbook).map_err(End::Failed)? {
+        let inventory = match discover(&self.sim, &self.sim, &self.playbook).map_err(End::Failed)? {
             Discovery::Found(inventory) => inventory,
             Discovery::Missing(findings) => return Err(End::Blocked(findings)),
         };
