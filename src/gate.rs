@@ -139,6 +139,7 @@ pub fn judge(criteria: &Criteria, evidence: &Evidence) -> Judgement {
         errors(criteria, evidence, minutes),
         latency(criteria, minutes),
         volume(criteria, evidence, &tally),
+        speed(criteria, evidence, minutes),
     ])
     .unwrap_or_else(|| (Verdict::Healthy, healthy_reason(criteria, evidence, &tally)));
     Judgement { verdict, reason, tally, healthy_hosts: evidence.healthy_hosts }
@@ -348,7 +349,7 @@ fn latency_window(criteria: &Criteria, minutes: &[Minute]) -> Objection {
     Some((Verdict::Degraded, format!("{numbers}; above the ceiling of {ceiling} s")))
 }
 
-/// Whether green has answered enough requests, and latency, to be called healthy.
+/// Whether green has answered enough requests to be called healthy.
 fn volume(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Objection {
     if !evidence.exposed {
         return None;
@@ -362,9 +363,19 @@ fn volume(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Objection 
         );
         return Some((Verdict::NotEnoughEvidence, text));
     }
-    let needs_latency = criteria.latency_ceiling.is_some() || criteria.latency_ratio.is_some();
-    (needs_latency && tally.green_latency.is_none())
-        .then(|| (Verdict::NotEnoughEvidence, "no latency of green has been reported yet".to_owned()))
+    None
+}
+
+/// Whether green's latency has been seen for long enough, where it counts.
+fn speed(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Objection {
+    if !evidence.exposed || (criteria.latency_ceiling.is_none() && criteria.latency_ratio.is_none()) {
+        return None;
+    }
+    let seen = minutes.iter().filter(|m| m.green.latency.is_some()).count();
+    (seen < LATENCY_MINUTES).then(|| {
+        let text = format!("green's latency has been reported for {seen} of the {LATENCY_MINUTES} min that it takes");
+        (Verdict::NotEnoughEvidence, text)
+    })
 }
 
 fn healthy_reason(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> String {
