@@ -119,6 +119,9 @@ pub const EXPECTED_REQUESTS: f64 = 20.0;
 pub const COMPARABLE_REQUESTS: f64 = 50.0;
 /// Fewer failures than this never condemn green, whatever the rate.
 pub const FAILURES_MIN: f64 = 5.0;
+/// Standard deviations of a Poisson count by which green's failures must exceed what the ratio to
+/// blue allows: a healthy green is looked at hundreds of times, and must not be condemned by luck.
+const CHANCE_DEVIATIONS: f64 = 3.0;
 /// The sliding window beside the whole one.
 const RECENT_MINUTES: usize = 5;
 /// Error rate that is added to blue's before the ratio, so that a spotless blue does not make one
@@ -280,7 +283,9 @@ fn error_window(criteria: &Criteria, tally: &Tally) -> Objection {
     let bound = criteria.error_ratio * (blue + RATE_FLOOR);
     // A ratio needs two sides: at 100 % blue answers nothing, and its rate is no 0.
     let comparable = tally.blue_requests >= COMPARABLE_REQUESTS;
-    let (worse, above) = (comparable && green > bound, green > criteria.error_ceiling);
+    let expected = requests * bound;
+    let beyond_chance = tally.green_bad > expected + CHANCE_DEVIATIONS * expected.sqrt();
+    let (worse, above) = (comparable && beyond_chance, green > criteria.error_ceiling);
     match (worse, above, blue > criteria.error_ceiling) {
         (true, true, _) => Some((
             Verdict::Degraded,
@@ -371,8 +376,10 @@ fn speed(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Object
     if !evidence.exposed || (criteria.latency_ceiling.is_none() && criteria.latency_ratio.is_none()) {
         return None;
     }
+    // A ratio alone has nothing to say where blue reports no latency either, as at 100 %.
+    let comparable = criteria.latency_ceiling.is_some() || minutes.iter().any(|m| m.blue.latency.is_some());
     let seen = minutes.iter().filter(|m| m.green.latency.is_some()).count();
-    (seen < LATENCY_MINUTES).then(|| {
+    (comparable && seen < LATENCY_MINUTES).then(|| {
         let text = format!("green's latency has been reported for {seen} of the {LATENCY_MINUTES} min that it takes");
         (Verdict::NotEnoughEvidence, text)
     })

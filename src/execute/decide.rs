@@ -42,7 +42,7 @@ const TICK_SECONDS: i64 = 60;
 /// Between two judgements while nobody can see before a shift.
 const BLIND_TICK_SECONDS: i64 = 10;
 /// How long nobody may see before a shift until the run holds.
-const BLIND_BEFORE_SHIFT_SECONDS: i64 = 60;
+const BLIND_BEFORE_SHIFT_SECONDS: i64 = 180;
 /// How long nobody may see during a bake until the run holds.
 const BLIND_IN_BAKE_SECONDS: i64 = 300;
 /// The shortest extension of a bake that lacks evidence; otherwise it is as long as the bake.
@@ -205,7 +205,9 @@ fn turn_back(progress: &Progress, reason: String) -> Step {
 fn baking(progress: &Progress, goal: Goal, bake: &Bake, now: DateTime<Utc>) -> Step {
     let stage = bake.stage;
     let over = now >= bake.until;
-    let Some(judged) = fresh(progress, now, TICK_SECONDS).filter(|j| !over || j.at >= bake.until) else {
+    // Who cannot see looks more often: the next look may be the one that sees.
+    let pause = if progress.blind_since.is_some() { BLIND_TICK_SECONDS } else { TICK_SECONDS };
+    let Some(judged) = fresh(progress, now, pause).filter(|j| !over || j.at >= bake.until) else {
         return Step::Judge;
     };
     let reason = judged.judgement.reason.clone();
@@ -234,7 +236,7 @@ fn baking(progress: &Progress, goal: Goal, bake: &Bake, now: DateTime<Utc>) -> S
         };
         return Step::Return(Stop::Waiting(text));
     }
-    let tick = judged.at + TimeDelta::seconds(TICK_SECONDS);
+    let tick = judged.at + TimeDelta::seconds(pause);
     Step::WaitUntil(if over { tick } else { tick.min(bake.until) }, reason)
 }
 
