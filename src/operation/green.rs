@@ -14,6 +14,8 @@ use crate::inventory::{Action, ForwardConfig, Route, Service, TargetHealth, Task
 /// Looks that must all find green healthy. One is not enough: a load balancer calls a new target
 /// healthy after its first passed check, whatever the threshold (ALB guide, target health).
 const HEALTHY_LOOKS: u32 = 3;
+/// How long reads may lag behind writes (ECS and ELBv2 are eventually consistent by seconds).
+const LAG_SECONDS: i64 = 10;
 /// Revisions that one undo deregisters before it looks at the time.
 const REVISIONS_MAX: usize = 10;
 /// Between these looks.
@@ -30,8 +32,19 @@ pub(super) fn delete_target_group(scene: &Scene, new: &NewTargetGroup) -> Result
             scene.cloud.delete_target_group(&group.arn)?;
             Ok(Outcome::done())
         }
-        _ => Ok(Outcome::done()),
+        // A group of this name that is not ours stays.
+        Some(_) => Ok(Outcome::done()),
+        None => Ok(unseen(scene, &new.name)),
     }
+}
+
+/// What not finding something means to its undo: reads lag behind writes, and what a killed process
+/// created a moment ago may not be shown yet. So not finding counts only after a while.
+fn unseen(scene: &Scene, name: &str) -> Outcome {
+    if scene.clock.now() >= scene.since + TimeDelta::seconds(LAG_SECONDS) {
+        return Outcome::done();
+    }
+    Outcome::NotYet(format!("{name} is not there, and is looked for a little longer"))
 }
 
 pub(super) fn set_attributes(
@@ -77,13 +90,14 @@ pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome
 pub(super) fn dissociate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome, CloudError> {
     let watch = Watch { listeners: vec![probe.listener.clone()], ..Watch::default() };
     let sight = scene.cloud.observe(&watch)?;
-    for route in &sight.routes {
-        let named = route.conditions.iter().flat_map(|c| c.split_whitespace()).any(|word| word == probe.host);
-        if route.priority.is_some() && named {
-            scene.cloud.delete_rule(route.at.arn())?;
-        }
+    let ours = |route: &&Route| {
+        route.priority.is_some() && route.conditions.iter().flat_map(|c| c.split_whitespace()).any(|w| w == probe.host)
+    };
+    let found: Vec<&Route> = sight.routes.iter().filter(ours).collect();
+    for route in &found {
+        scene.cloud.delete_rule(route.at.arn())?;
     }
-    Ok(Outcome::done())
+    Ok(if found.is_empty() { unseen(scene, "the probe rule") } else { Outcome::done() })
 }
 
 pub(super) fn remove_probes(scene: &Scene) -> Result<Outcome, CloudError> {
@@ -110,9 +124,9 @@ fn ours(new: &NewTaskDefinition) -> BTreeMap<String, String> {
 
 pub(super) fn deregister(scene: &Scene, new: &NewTaskDefinition) -> Result<Outcome, CloudError> {
     // An answer that was lost, and an attempt after it, may have left more than one revision.
-    for _ in 0..REVISIONS_MAX {
+    for nth in 0..REVISIONS_MAX {
         let Some(arn) = scene.cloud.task_definition_tagged(&new.family, &ours(new))? else {
-            return Ok(Outcome::done());
+            return Ok(if nth == 0 { unseen(scene, &new.family) } else { Outcome::done() });
         };
         scene.cloud.deregister_task_definition(&arn)?;
     }
@@ -139,7 +153,7 @@ pub(super) fn create_service(scene: &Scene, new: &CloneService) -> Result<Outcom
 }
 
 pub(super) fn delete_service(scene: &Scene, new: &CloneService) -> Result<Outcome, CloudError> {
-    let Some(service) = scene.cloud.service(&new.cluster, &new.name)? else { return Ok(Outcome::done()) };
+    let Some(service) = scene.cloud.service(&new.cluster, &new.name)? else { return Ok(unseen(scene, &new.name)) };
     if service.tags.get("migrate:run").map(String::as_str) != Some(scene.run) {
         return Ok(Outcome::done());
     }

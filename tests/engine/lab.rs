@@ -14,8 +14,10 @@ use migrate::finding::{Finding, blocks};
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
+use migrate::operation::green_key;
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, decode};
+use migrate::traffic::{Pair, at_share, same};
 use serde_json::Value;
 
 /// Where a journal fails: at the n-th append of its life, before or after the record is durable.
@@ -100,6 +102,8 @@ pub struct Lab {
     pub foreign: Value,
     /// What the next look for a signal answers.
     pub signal: Arc<Mutex<Option<Signal>>>,
+    /// Somebody else has been here: routes may differ from the journal.
+    pub tampered: bool,
 }
 
 pub fn epoch() -> DateTime<Utc> {
@@ -142,7 +146,7 @@ impl Lab {
         let signal = Arc::new(Mutex::new(None));
         let asked = Arc::clone(&signal);
         let sim = Sim::in_memory(universe).with_stop(Arc::new(move || *asked.lock().unwrap()));
-        Lab { sim, playbook, store: Memory::default(), origin, foreign, signal }
+        Lab { sim, playbook, store: Memory::default(), origin, foreign, signal, tampered: false }
     }
 
     pub fn short(scenario: Scenario) -> Lab {
@@ -160,10 +164,6 @@ impl Lab {
 
     pub fn held(&self) -> Option<(HoldReason, String)> {
         self.progress().held
-    }
-
-    pub fn names(&self) -> Vec<&'static str> {
-        self.store.records.iter().map(|r| r.event.name()).collect()
     }
 
     pub fn pass(&self, seconds: i64) {
@@ -260,6 +260,7 @@ impl Lab {
         match driven {
             Ok(stop) => {
                 assert_eq!(replay(&self.store.records).unwrap(), Some(incremental), "replay is the fold");
+                self.assert_as_told();
                 End::Stop(stop)
             }
             Err(JournalError::Io { .. }) => End::Crashed,
@@ -297,6 +298,25 @@ impl Lab {
             self.pass(30);
         }
         false
+    }
+
+    /// Every route shows what the journal says, unless a shift is under way or drift was found.
+    fn assert_as_told(&self) {
+        let progress = self.progress();
+        let settled = progress.shift.is_none() && matches!(progress.phase, Phase::Open | Phase::Shifted);
+        let drifted = matches!(progress.held, Some((HoldReason::Drift, _)));
+        if !settled || drifted || !progress.joined() || self.tampered {
+            return;
+        }
+        let plan = &progress.header.plan;
+        let twin = |blue: &String| Pair { blue: blue.clone(), green: progress.made[&green_key(blue)].clone() };
+        let pairs: Vec<Pair> = plan.blue_groups().iter().map(twin).collect();
+        let universe = self.sim.universe();
+        for route in plan.routes() {
+            let shown = &universe.routes[route.at.arn()].route.actual.actions;
+            let told = at_share(&route.actions, &pairs, progress.share);
+            assert!(same(shown, &told), "{:?} shows {shown:?}, the journal says {told:?}\n{}", route.at, self.story());
+        }
     }
 
     pub fn assert_origin(&self, what: &str) {
