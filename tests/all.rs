@@ -1,3 +1,5 @@
 //! The one integration binary: one link instead of one for each file.
 
+mod edge;
+mod house;
 mod playbook;
