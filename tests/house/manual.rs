@@ -28,10 +28,16 @@ fn the_changelog_keeps_its_shape() {
     if releases.first() != Some(&"[Unreleased]") {
         offences.push("the first release is `## [Unreleased]`".to_owned());
     }
-    let dated = |release: &&str| release.split_once("] - ").is_some_and(|(name, date)| name.starts_with('[') && date.len() == 10);
-    offences.extend(releases.iter().skip(1).filter(|r| !dated(r)).map(|r| format!("`## {r}` is not `## [1.2.3] - 2026-01-31`")));
+    let dated = |release: &&str| {
+        release.split_once("] - ").is_some_and(|(name, date)| name.starts_with('[') && date.len() == 10)
+    };
+    offences.extend(
+        releases.iter().skip(1).filter(|r| !dated(r)).map(|r| format!("`## {r}` is not `## [1.2.3] - 2026-01-31`")),
+    );
     let known = |line: &&str| kinds.contains(&line.trim_start_matches("### "));
-    offences.extend(text.lines().filter(|l| l.starts_with("### ")).filter(|l| !known(l)).map(|l| format!("unknown kind `{l}`")));
+    offences.extend(
+        text.lines().filter(|l| l.starts_with("### ")).filter(|l| !known(l)).map(|l| format!("unknown kind `{l}`")),
+    );
     none(offences);
 }
 
@@ -67,7 +73,8 @@ fn the_readme_explains_every_field() {
     let readme = file("README.md");
     let reference = section(&readme, "## The playbook");
     let fields = migrate::playbook::SECTIONS.iter().flat_map(|section| {
-        let path = |field: &str| if section.path.is_empty() { field.to_owned() } else { format!("{}.{field}", section.path) };
+        let path =
+            |field: &str| if section.path.is_empty() { field.to_owned() } else { format!("{}.{field}", section.path) };
         section.fields.iter().map(move |field| path(field.name)).collect::<Vec<_>>()
     });
     let unexplained = fields.filter(|field| !reference.contains(&format!("| `{field}` |")));
@@ -100,7 +107,8 @@ fn the_readme_lists_the_exit_codes() {
 fn no_file_names_a_machine() {
     let mut offences = Vec::new();
     // Spelled in parts, so that this file does not offend.
-    let foreign = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat(), ["/tm", "p/wt"].concat(), ["sha", "red/design"].concat()];
+    let foreign =
+        [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat(), ["/tm", "p/wt"].concat(), ["sha", "red/design"].concat()];
     for name in ["README.md", "CHANGELOG.md", ".ci/run", "Cargo.toml", ".gitignore"] {
         let text = file(name);
         offences.extend(foreign.iter().filter(|f| text.contains(*f)).map(|f| format!("{name} names {f}")));

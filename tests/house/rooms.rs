@@ -130,6 +130,7 @@ fn use_trees_are_read_whole() {
         text: String::new(),
         code: "use crate::{gate::{self, Judgement}, report::out};\nuse super::super::aws::Aws;\nlet x = crate::cli::main();\n".to_owned(),
     };
-    let found: Vec<String> = uses(&file).into_iter().map(|(line, path)| format!("{line} {}", path.join("::"))).collect();
+    let found: Vec<String> =
+        uses(&file).into_iter().map(|(line, path)| format!("{line} {}", path.join("::"))).collect();
     assert_eq!(found, ["1 gate::self", "1 gate::Judgement", "1 report::out", "3 cli::main", "2 cloud::aws::Aws"]);
 }

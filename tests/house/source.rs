@@ -144,7 +144,8 @@ fn blanked(text: &str) -> String {
 /// The end of the comment or literal that begins here; the same place where none does.
 fn skipped(chars: &[char], at: usize) -> usize {
     let is = |offset: usize, c: char| chars.get(at + offset) == Some(&c);
-    let until = |from: usize, done: &dyn Fn(usize) -> Option<usize>| (from..chars.len()).find_map(done).unwrap_or(chars.len());
+    let until =
+        |from: usize, done: &dyn Fn(usize) -> Option<usize>| (from..chars.len()).find_map(done).unwrap_or(chars.len());
     if is(0, '/') && is(1, '/') {
         return until(at, &|i| (chars[i] == '\n').then_some(i));
     }
@@ -159,7 +160,8 @@ fn skipped(chars: &[char], at: usize) -> usize {
         if chars.get(open) != Some(&'"') {
             return at;
         }
-        let closes = |i: usize| chars[i] == '"' && chars[i + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
+        let closes =
+            |i: usize| chars[i] == '"' && chars[i + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
         return until(open + 1, &|i| closes(i).then_some(i + 1 + hashes));
     }
     if is(0, '"') {
