@@ -108,7 +108,7 @@ pub struct Identity {
 /// What to look at in one sweep. An empty part costs no call.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Watch {
-    /// Load balancers whose listeners are described, and with them every rule: the listeners below.
+    /// ARNs of the listeners that are described, and with them every rule.
     pub listeners: Vec<String>,
     /// Target groups whose targets' health is described.
     pub target_groups: Vec<String>,
@@ -244,5 +244,10 @@ impl Cause {
     /// Whether a mutation that failed this way is known to have changed nothing.
     pub fn changed_nothing(self) -> bool {
         self != Cause::Unknown
+    }
+
+    /// Whether the same call may succeed later without anybody doing anything about it.
+    pub fn passes(self) -> bool {
+        matches!(self, Cause::Throttled | Cause::Unreachable | Cause::Unknown)
     }
 }

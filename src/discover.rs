@@ -2,7 +2,10 @@
 //!
 //! What is missing is a finding, not an error: only a call that failed is an error.
 
-use crate::cloud::{Cloud, CloudError, Identity, Watch};
+use chrono::TimeDelta;
+
+use crate::clock::{Clock, Wake};
+use crate::cloud::{Cause, Cloud, CloudError, Identity, Watch};
 use crate::finding::Finding;
 use crate::inventory::{Inventory, Service, TargetGroup};
 use crate::playbook::Playbook;
@@ -15,42 +18,68 @@ pub enum Discovery {
     Missing(Vec<Finding>),
 }
 
+/// Reads before a throttled one is given up, on top of the SDK's own attempts.
+const READS: u32 = 5;
+
 /// Reads the estate around the playbook's service.
-pub fn discover(cloud: &dyn Cloud, identity: &Identity, playbook: &Playbook) -> Result<Discovery, CloudError> {
+pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Result<Discovery, CloudError> {
+    let identity = patiently(clock, || cloud.identity())?;
     let (cluster, name) = (&playbook.service.cluster, &playbook.service.name);
     let green_name = playbook.green_name();
-    let first = cloud.observe(&Watch {
+    let watch = Watch {
         services: vec![(cluster.clone(), name.clone()), (cluster.clone(), green_name)],
         scaling: Some((cluster.clone(), name.clone())),
         alarms: playbook.health.alarms.clone(),
         ..Watch::default()
-    })?;
+    };
+    let first = patiently(clock, || cloud.observe(&watch))?;
     let mut services = first.services.into_iter();
     let (service, green_service) = (services.next().flatten(), services.next().flatten());
     let Some(service) = service else {
-        return Ok(Discovery::Missing(vec![missing_service(cluster, name, identity)]));
+        return Ok(Discovery::Missing(vec![missing_service(cluster, name, &identity)]));
     };
-    let task_definition = cloud.task_definition(&service.task_definition)?;
-    let chosen = match choose_groups(playbook, &service, cloud)? {
+    let task_definition = patiently(clock, || cloud.task_definition(&service.task_definition))?;
+    let chosen = match choose_groups(playbook, &service, cloud, clock)? {
         Ok(groups) => groups,
         Err(finding) => return Ok(Discovery::Missing(vec![finding])),
     };
     let mut balancers: Vec<String> = chosen.iter().flat_map(|g| g.load_balancers.clone()).collect();
     balancers.sort();
     balancers.dedup();
-    let alarms = first.alarms.transpose()?.unwrap_or_default();
+    let alarms = match first.alarms {
+        Some(Err(error)) if error.cause == Cause::Throttled => {
+            let watch = Watch { alarms: playbook.health.alarms.clone(), ..Watch::default() };
+            patiently(clock, || cloud.observe(&watch)?.alarms.unwrap_or(Ok(Vec::new())))?
+        }
+        other => other.transpose()?.unwrap_or_default(),
+    };
     Ok(Discovery::Found(Box::new(Inventory {
         account: identity.account.clone(),
         region: identity.region.clone(),
         green_service,
         task_definition,
         target_groups: chosen,
-        load_balancers: cloud.load_balancers(&balancers)?,
-        routes: cloud.routes(&balancers)?,
+        load_balancers: patiently(clock, || cloud.load_balancers(&balancers))?,
+        routes: patiently(clock, || cloud.routes(&balancers))?,
         scaling: first.scaling,
         alarms,
         service,
     })))
+}
+
+/// Reads again, a little later, what is refused only because there are too many calls.
+fn patiently<T>(clock: &dyn Clock, read: impl Fn() -> Result<T, CloudError>) -> Result<T, CloudError> {
+    for pause in 1..READS {
+        match read() {
+            Err(error) if error.cause == Cause::Throttled => {
+                if clock.wait(clock.now() + TimeDelta::seconds(i64::from(pause))) != Wake::Reached {
+                    return Err(error);
+                }
+            }
+            other => return other,
+        }
+    }
+    read()
 }
 
 /// The blue target groups that take part: all of the service's, or those that the playbook names.
@@ -58,6 +87,7 @@ fn choose_groups(
     playbook: &Playbook,
     service: &Service,
     cloud: &dyn Cloud,
+    clock: &dyn Clock,
 ) -> Result<Result<Vec<TargetGroup>, Finding>, CloudError> {
     let wanted = &playbook.service;
     let arns: Vec<String> = service
@@ -69,7 +99,7 @@ fn choose_groups(
     if arns.is_empty() {
         return Ok(Err(no_groups(playbook, service)));
     }
-    let groups = cloud.target_groups(&arns)?;
+    let groups = patiently(clock, || cloud.target_groups(&arns))?;
     if wanted.target_groups.is_empty() {
         return Ok(Ok(groups));
     }

@@ -16,7 +16,7 @@ use crate::gate::{Judgement, Verdict};
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{JournalError, Store};
 use crate::journal::{Cause, Event, HoldReason, Record, Settlement};
-use crate::operation::{Fleet, HoldScaling, Operation, Outcome, Scene};
+use crate::operation::{Fleet, HoldScaling, Operation, Outcome, Scene, TASK_DEFINITION};
 use crate::plan::digest;
 use crate::playbook::{AfterRollback, OnCancel};
 use crate::traffic::Share;
@@ -51,8 +51,12 @@ pub struct Run<'a> {
     pub observer: &'a mut dyn Observer,
     pub progress: Progress,
     /// Set once a stop was asked for and the playbook wants a rollback then: the loop goes on until
-    /// traffic is home.
+    /// traffic is home, or until that would need a wait.
     leaving: Option<Signal>,
+    /// A wait ended early while leaving: there is no time left for the way home.
+    hurried: bool,
+    /// The stage before which the credentials were looked at by this process.
+    vouched: Option<usize>,
 }
 
 /// Between looks at something that is not ready yet.
@@ -74,7 +78,7 @@ impl<'a> Run<'a> {
         observer: &'a mut dyn Observer,
         progress: Progress,
     ) -> Self {
-        Run { cloud, clock, store, observer, progress, leaving: None }
+        Run { cloud, clock, store, observer, progress, leaving: None, hurried: false, vouched: None }
     }
 
     /// Makes one event durable and folds it.
@@ -112,7 +116,8 @@ impl<'a> Run<'a> {
     fn stop_asked(&mut self) -> Result<Option<Stop>, JournalError> {
         if let Some(signal) = self.leaving {
             let home = self.progress.home || !self.progress.joined();
-            return Ok((home || self.progress.phase != Phase::Unwinding).then_some(Stop::Interrupted(signal)));
+            let over = home || self.hurried || self.progress.phase != Phase::Unwinding;
+            return Ok(over.then_some(Stop::Interrupted(signal)));
         }
         let Some(signal) = self.clock.stop_requested() else { return Ok(None) };
         self.append(Event::Interrupted { signal })?;
@@ -133,7 +138,9 @@ impl<'a> Run<'a> {
             let now = self.clock.now();
             self.observer.waiting(&self.progress, what, now, until);
             let slice = until.min(now + TimeDelta::seconds(LONGEST_WAIT_SECONDS));
-            if self.clock.wait(slice) != Wake::Reached && self.leaving.is_none() {
+            if self.clock.wait(slice) != Wake::Reached {
+                // Once a stop is asked for no clock waits any more, and neither do we.
+                self.hurried = self.leaving.is_some();
                 return;
             }
         }
@@ -146,7 +153,8 @@ impl<'a> Run<'a> {
         }
         let since = self.progress.operations.get(id).map_or(self.clock.now(), |a| a.since);
         let result = operation.perform(&self.scene(since));
-        let Some(outcome) = self.settled(result, since, &operation)? else { return Ok(()) };
+        let limit = self.patience(&operation);
+        let Some(outcome) = self.settled(result, since, limit, &operation)? else { return Ok(()) };
         let refused = matches!(&outcome, Settlement::NotDone(e) if e.cause == CallCause::Refused);
         let said = match &outcome {
             Settlement::NotDone(error) => error.message.clone(),
@@ -154,8 +162,7 @@ impl<'a> Run<'a> {
         };
         self.append(Event::Settled { operation: id.to_owned(), outcome })?;
         if refused && matches!(operation, Operation::AssociateGreen(_)) {
-            let reason =
-                format!("the load balancer refuses IPv4 and IPv6 target groups in one action; it said: {said}");
+            let reason = format!("the load balancer does not take green beside blue in one action; it said: {said}");
             self.append(Event::Unwinding { cause: Cause::Refused, reason, remove_green: true })?;
         }
         Ok(())
@@ -168,15 +175,17 @@ impl<'a> Run<'a> {
         }
         let since = self.progress.undos.get(id).map_or(self.clock.now(), |a| a.since);
         let result = operation.undo(&self.scene(since));
-        let Some(outcome) = self.settled(result, since, &operation)? else { return Ok(()) };
+        let limit = self.patience(&operation);
+        let Some(outcome) = self.settled(result, since, limit, &operation)? else { return Ok(()) };
         self.append(Event::UndoSettled { operation: id.to_owned(), outcome })
     }
 
     fn shift(&mut self, stage: usize, share: Share) -> Result<(), JournalError> {
-        if stage > 0
-            && let Some(reason) = self.credentials_short(stage)
-        {
-            return self.append(Event::Held { why: HoldReason::Credentials, reason });
+        if stage > 0 && self.vouched != Some(stage) {
+            if let Some(reason) = self.credentials_short(stage) {
+                return self.append(Event::Held { why: HoldReason::Credentials, reason });
+            }
+            self.vouched = Some(stage);
         }
         if self.progress.shift.as_ref().is_none_or(|s| s.stage != stage) {
             self.append(Event::ShiftIntended { stage, share })?;
@@ -184,8 +193,21 @@ impl<'a> Run<'a> {
         let since = self.progress.shift.as_ref().map_or(self.clock.now(), |s| s.attempt.since);
         let operation = if stage == 0 { Operation::GoHome } else { Operation::Shift { share } };
         let result = operation.perform(&self.scene(since));
-        let Some(outcome) = self.settled(result, since, &operation)? else { return Ok(()) };
+        let limit = self.patience(&operation);
+        let Some(outcome) = self.settled(result, since, limit, &operation)? else { return Ok(()) };
         self.append(Event::ShiftSettled { stage, outcome })
+    }
+
+    /// How long an operation, or its undo, may be "not yet".
+    fn patience(&self, operation: &Operation) -> TimeDelta {
+        let drain = |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(3600) + PATIENCE_SECONDS);
+        match operation {
+            Operation::AwaitGreen { timeout } => TimeDelta::from_std(timeout.0).unwrap_or(TimeDelta::MAX),
+            Operation::Drain { seconds } => drain(*seconds),
+            // A service that is deleted lets its targets drain first, like blue at the end.
+            Operation::CreateService(_) => drain(self.progress.header.plan.drain_seconds()),
+            _ => TimeDelta::seconds(PATIENCE_SECONDS),
+        }
     }
 
     /// The settlement of an attempt; `None` where it is not settled yet and has been waited for.
@@ -193,26 +215,24 @@ impl<'a> Run<'a> {
         &mut self,
         result: Result<Outcome, CloudError>,
         since: DateTime<Utc>,
+        limit: TimeDelta,
         operation: &Operation,
     ) -> Result<Option<Settlement>, JournalError> {
-        let why = match result {
+        let (why, hopeless) = match result {
             Ok(Outcome::Done(made)) => return Ok(Some(Settlement::Done(made))),
             Ok(Outcome::Drift(drift)) => return Ok(Some(Settlement::Drift(drift))),
+            Ok(Outcome::Partly(error)) => return Ok(Some(Settlement::Unknown(error))),
+            // A wait only reads: a read that fails for now is waited for like anything else.
+            Err(error) if operation.only_waits() && error.cause.passes() => (error.to_string(), false),
             Err(error) if error.cause.changed_nothing() => return Ok(Some(Settlement::NotDone(error))),
             Err(error) => return Ok(Some(Settlement::Unknown(error))),
-            Ok(Outcome::NotYet(why)) => why,
+            Ok(Outcome::NotYet(why)) => (why, false),
+            Ok(Outcome::Never(why)) => (why, true),
         };
         let now = self.clock.now();
-        let limit = match operation {
-            Operation::AwaitGreen { timeout } => TimeDelta::from_std(timeout.0).unwrap_or(TimeDelta::MAX),
-            Operation::Drain { seconds } => {
-                TimeDelta::seconds(i64::try_from(*seconds).unwrap_or(3600) + PATIENCE_SECONDS)
-            }
-            _ => TimeDelta::seconds(PATIENCE_SECONDS),
-        };
         // A resumed attempt gets its time from the call that resumed it.
-        let begun = since.max(self.resumed_at());
-        if now - begun >= limit {
+        let begun = since.max(self.progress.called_at);
+        if hopeless || now - begun >= limit {
             let reason = format!("{}: {why}", operation.title());
             if self.progress.phase == Phase::Unwinding {
                 let commands = decide::commands(&self.progress);
@@ -225,10 +245,6 @@ impl<'a> Run<'a> {
         let poll = if matches!(operation, Operation::GoHome) { SHORT_POLL_SECONDS } else { POLL_SECONDS };
         self.wait(now + TimeDelta::seconds(poll), &why);
         Ok(None)
-    }
-
-    fn resumed_at(&self) -> DateTime<Utc> {
-        self.progress.called_at
     }
 
     /// Why the credentials do not last for a stage, if they do not; or are not those of the run.
@@ -286,6 +302,12 @@ impl<'a> Run<'a> {
             Operation::HoldScaling(hold) if self.progress.operations.contains_key(&p.id) => Some(hold.clone()),
             _ => None,
         });
+        let fleet = |service: String, count: u32, task_definition: Option<&String>| Fleet {
+            cluster: blue.cluster.clone(),
+            service,
+            count,
+            task_definition: task_definition.cloned(),
+        };
         Scene {
             cloud: self.cloud,
             clock: self.clock,
@@ -293,11 +315,11 @@ impl<'a> Run<'a> {
             routes: plan.routes().cloned().collect(),
             listeners: plan.listeners(),
             blue_groups: plan.blue_groups(),
-            blue: Fleet { cluster: blue.cluster.clone(), service: blue.name.clone(), count: blue.desired_count },
-            green: Fleet { cluster: blue.cluster.clone(), service: plan.green_name(), count: plan.green_count() },
+            blue: fleet(blue.name.clone(), blue.desired_count, Some(&blue.task_definition)),
+            green: fleet(plan.green_name(), plan.green_count(), self.progress.made.get(TASK_DEFINITION)),
             written: self.progress.written(),
             scaling: scaling.filter(|h: &HoldScaling| h.was != h.held),
-            since: since.max(self.resumed_at()),
+            since,
             run: &self.progress.header.run,
             token: digest(self.progress.header.id.as_bytes()),
         }

@@ -115,8 +115,13 @@ pub struct Judgement {
 pub const SILENT_MINUTES: usize = 3;
 /// Green requests expected in the silent minutes, below which silence is only low traffic.
 pub const EXPECTED_REQUESTS: f64 = 20.0;
+/// Requests that blue must have answered for its error rate to be compared with.
+pub const COMPARABLE_REQUESTS: f64 = 50.0;
 /// Fewer failures than this never condemn green, whatever the rate.
 pub const FAILURES_MIN: f64 = 5.0;
+/// Standard deviations of a Poisson count by which green's failures must exceed what the ratio to
+/// blue allows: a healthy green is looked at hundreds of times, and must not be condemned by luck.
+const CHANCE_DEVIATIONS: f64 = 3.0;
 /// The sliding window beside the whole one.
 const RECENT_MINUTES: usize = 5;
 /// Error rate that is added to blue's before the ratio, so that a spotless blue does not make one
@@ -137,6 +142,7 @@ pub fn judge(criteria: &Criteria, evidence: &Evidence) -> Judgement {
         errors(criteria, evidence, minutes),
         latency(criteria, minutes),
         volume(criteria, evidence, &tally),
+        speed(criteria, evidence, minutes),
     ])
     .unwrap_or_else(|| (Verdict::Healthy, healthy_reason(criteria, evidence, &tally)));
     Judgement { verdict, reason, tally, healthy_hosts: evidence.healthy_hosts }
@@ -275,7 +281,11 @@ fn error_window(criteria: &Criteria, tally: &Tally) -> Objection {
         tally.blue_requests,
     );
     let bound = criteria.error_ratio * (blue + RATE_FLOOR);
-    let (worse, above) = (green > bound, green > criteria.error_ceiling);
+    // A ratio needs two sides: at 100 % blue answers nothing, and its rate is no 0.
+    let comparable = tally.blue_requests >= COMPARABLE_REQUESTS;
+    let expected = requests * bound;
+    let beyond_chance = tally.green_bad > expected + CHANCE_DEVIATIONS * expected.sqrt();
+    let (worse, above) = (comparable && beyond_chance, green > criteria.error_ceiling);
     match (worse, above, blue > criteria.error_ceiling) {
         (true, true, _) => Some((
             Verdict::Degraded,
@@ -344,7 +354,7 @@ fn latency_window(criteria: &Criteria, minutes: &[Minute]) -> Objection {
     Some((Verdict::Degraded, format!("{numbers}; above the ceiling of {ceiling} s")))
 }
 
-/// Whether green has answered enough requests, and latency, to be called healthy.
+/// Whether green has answered enough requests to be called healthy.
 fn volume(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Objection {
     if !evidence.exposed {
         return None;
@@ -358,9 +368,21 @@ fn volume(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Objection 
         );
         return Some((Verdict::NotEnoughEvidence, text));
     }
-    let needs_latency = criteria.latency_ceiling.is_some() || criteria.latency_ratio.is_some();
-    (needs_latency && tally.green_latency.is_none())
-        .then(|| (Verdict::NotEnoughEvidence, "no latency of green has been reported yet".to_owned()))
+    None
+}
+
+/// Whether green's latency has been seen for long enough, where it counts.
+fn speed(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Objection {
+    if !evidence.exposed || (criteria.latency_ceiling.is_none() && criteria.latency_ratio.is_none()) {
+        return None;
+    }
+    // A ratio alone has nothing to say where blue reports no latency either, as at 100 %.
+    let comparable = criteria.latency_ceiling.is_some() || minutes.iter().any(|m| m.blue.latency.is_some());
+    let seen = minutes.iter().filter(|m| m.green.latency.is_some()).count();
+    (comparable && seen < LATENCY_MINUTES).then(|| {
+        let text = format!("green's latency has been reported for {seen} of the {LATENCY_MINUTES} min that it takes");
+        (Verdict::NotEnoughEvidence, text)
+    })
 }
 
 fn healthy_reason(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> String {

@@ -105,6 +105,11 @@ pub struct CloneService {
 /// `task-definition`, `service`.
 pub type Made = BTreeMap<String, String>;
 
+/// The name under which green's task definition is made.
+pub const TASK_DEFINITION: &str = "task-definition";
+/// Marks that the way home has released blue's auto scaling already.
+const SCALING_RELEASED: &str = "scaling-released";
+
 /// What an operation needs of the run around it.
 pub struct Scene<'a> {
     pub cloud: &'a dyn Cloud,
@@ -135,6 +140,8 @@ pub struct Fleet {
     pub cluster: String,
     pub service: String,
     pub count: u32,
+    /// ARN of the task definition that it runs, where that is known.
+    pub task_definition: Option<String>,
 }
 
 /// What performing or undoing an operation came to.
@@ -144,6 +151,10 @@ pub enum Outcome {
     Done(Made),
     /// Not yet, for this reason; look again later.
     NotYet(String),
+    /// Not, and waiting will not help.
+    Never(String),
+    /// A part was changed, and the rest failed like this.
+    Partly(CloudError),
     /// Somebody else changed what this run owns; nothing of that was overwritten.
     Drift(Drift),
 }
@@ -226,6 +237,11 @@ impl Operation {
             self,
             Operation::CreateTargetGroup(_) | Operation::RegisterTaskDefinition(_) | Operation::CreateService(_)
         )
+    }
+
+    /// Whether the operation changes nothing, and only waits for the world.
+    pub fn only_waits(&self) -> bool {
+        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. })
     }
 
     /// Whether there is anything to undo beside the routes.

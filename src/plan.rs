@@ -133,6 +133,11 @@ impl Plan {
         self.playbook.green.desired_count.unwrap_or(self.inventory.service.desired_count)
     }
 
+    /// How long targets of the slowest target group drain.
+    pub fn drain_seconds(&self) -> u64 {
+        drain_seconds(&self.inventory)
+    }
+
     /// Share of a stage; stage 0 is before the first.
     pub fn share(&self, stage: usize) -> Share {
         match stage.checked_sub(1) {
@@ -297,18 +302,17 @@ fn clone_service(playbook: &Playbook, inventory: &Inventory) -> CloneService {
     }
 }
 
+fn drain_seconds(inventory: &Inventory) -> u64 {
+    let delay = |g: &TargetGroup| g.attributes.get("deregistration_delay.timeout_seconds")?.parse().ok();
+    inventory.target_groups.iter().filter_map(delay).max().unwrap_or(300)
+}
+
 fn finish(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
     let blue = &inventory.service;
-    let drain_seconds = inventory
-        .target_groups
-        .iter()
-        .filter_map(|g| g.attributes.get("deregistration_delay.timeout_seconds")?.parse().ok())
-        .max()
-        .unwrap_or(300);
     let (cluster, service) = (blue.cluster.clone(), blue.name.clone());
     let mut finish = vec![
         Planned { id: "replace-blue-in-routes".into(), operation: Operation::ReplaceBlue },
-        Planned { id: "drain-blue".into(), operation: Operation::Drain { seconds: drain_seconds } },
+        Planned { id: "drain-blue".into(), operation: Operation::Drain { seconds: drain_seconds(inventory) } },
     ];
     if let Some(scaling) = &inventory.scaling {
         let all = Suspension { dynamic_in: true, dynamic_out: true, scheduled: true };

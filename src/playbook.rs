@@ -155,7 +155,7 @@ pub struct Stage {
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
     pub errors: ErrorCriterion,
-    /// No latency criterion by default.
+    /// By default green is degraded when its `p99` exceeds three times blue's.
     pub latency: Option<LatencyCriterion>,
     /// CloudWatch alarms, metric or composite, that must not be in `ALARM`.
     #[schemars(length(max = 100), extend("uniqueItems" = true))]
@@ -318,7 +318,11 @@ impl Default for Health {
     fn default() -> Self {
         Health {
             errors: ErrorCriterion::default(),
-            latency: None,
+            latency: Some(LatencyCriterion {
+                statistic: LatencyCriterion::default_statistic(),
+                ceiling: None,
+                ratio: Some(3.0),
+            }),
             alarms: Vec::new(),
             min_requests: 50,
             on_no_data: OnNoData::Hold,

@@ -3,12 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use chrono::Utc;
 use serde_json::json;
 
 use super::site::{Site, ear};
 use super::{Common, PlaybookArgs, SandboxArgs, playbook};
-use crate::cloud::Cloud;
 use crate::discover::{Discovery, discover};
 use crate::finding::{Finding, blocks};
 use crate::plan::Plan;
@@ -26,13 +24,12 @@ pub(super) struct Assessed {
 }
 
 /// Discovers, assesses and plans. Changes nothing.
-pub(super) fn look(cloud: &dyn Cloud, playbook: &Playbook) -> Result<Assessed, Failure> {
-    let identity = cloud.identity()?;
-    match discover(cloud, &identity, playbook)? {
+pub(super) fn look(site: &Site, playbook: &Playbook) -> Result<Assessed, Failure> {
+    match discover(site.cloud(), site.clock(), playbook)? {
         Discovery::Missing(findings) => Ok(Assessed { plan: None, findings }),
         Discovery::Found(inventory) => {
             let findings = crate::assess::assess(playbook, &inventory);
-            Ok(Assessed { plan: Some(Plan::new(playbook, &inventory, Utc::now())), findings })
+            Ok(Assessed { plan: Some(Plan::new(playbook, &inventory, site.clock().now())), findings })
         }
     }
 }
@@ -62,7 +59,7 @@ fn site(playbook: &Playbook, sandbox: &SandboxArgs) -> Result<Site, Failure> {
 pub(super) fn assess(common: &Common, args: &PlaybookArgs, sandbox: &SandboxArgs) -> Result<Outcome, Failure> {
     let read = playbook::read(args)?;
     let site = site(&read.playbook, sandbox)?;
-    let assessed = look(site.cloud(), &read.playbook)?;
+    let assessed = look(&site, &read.playbook)?;
     show(&assessed.findings, &read);
     let blocked = blocks(&assessed.findings);
     let outcome = if blocked { Outcome::Blocked } else { Outcome::Ok };
@@ -90,7 +87,7 @@ pub(super) fn plan(
 ) -> Result<Outcome, Failure> {
     let read = playbook::read(args)?;
     let site = site(&read.playbook, sandbox)?;
-    let assessed = look(site.cloud(), &read.playbook)?;
+    let assessed = look(&site, &read.playbook)?;
     show(&assessed.findings, &read);
     let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
         return Err(refusal(&assessed.findings));

@@ -5,18 +5,18 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::runs::{Chosen, choose};
 use super::site::{Site, ear};
 use super::{Common, RunArgs};
 use crate::clock::Wake;
-use crate::execute::ask::{Ask, advance_goal};
+use crate::execute::ask::{self, Ask, Retire, Return};
 use crate::execute::{Run, Stop, removes_green};
 use crate::gate::Verdict;
 use crate::journal::progress::Phase;
 use crate::journal::store::{self, JournalError, RunStore};
-use crate::journal::{Cause, Event, Record};
+use crate::journal::{Event, Record};
 use crate::report::live::Live;
 use crate::report::outcome::{Failure, Outcome, Verb, ending, object};
 use crate::report::{Form, err, out};
@@ -25,6 +25,10 @@ use crate::report::{Form, err, out};
 const YIELD_LIMIT: Duration = Duration::from_secs(30);
 /// The longest that `finish` waits for blue's keeping time; beyond that it says when to come back.
 const KEEP_WAIT_SECONDS: i64 = 600;
+/// Looks at green before blue is retired, while nobody can see.
+const LAST_LOOKS: u32 = 6;
+/// Between these looks.
+const LOOK_SECONDS: i64 = 10;
 
 /// Drives a run with everything around it, and reports how it ended.
 pub(super) fn drive(
@@ -45,7 +49,13 @@ pub(super) fn drive(
     match common.form() {
         Form::Text => {
             let share = crate::report::outcome::green_share(&progress);
-            out(&format!("{}: {} (stage {} of {}, green {share}%)", progress.header.run, progress.state(), progress.stage, progress.stages()));
+            out(&format!(
+                "{}: {} (stage {} of {}, green {share}%)",
+                progress.header.run,
+                progress.state(),
+                progress.stage,
+                progress.stages()
+            ));
             out(&format!("  {}", ending.reason));
             if let Some((_, commands)) = &progress.stuck {
                 out("  left to do by hand:");
@@ -94,18 +104,15 @@ pub(super) fn advance(common: &Common, args: &RunArgs, all: bool, no_wait: bool)
     let chosen = choose(common, args)?;
     let (site, mut store, records) = open(&chosen, None)?;
     if chosen.progress.phase == Phase::Preparing {
-        return Err(Failure::usage("green is not ready yet").hint("`migrate start PLAYBOOK` carries on with preparing it"));
+        return Err(
+            Failure::usage("green is not ready yet").hint("`migrate start PLAYBOOK` carries on with preparing it")
+        );
     }
     drive(common, Verb::Advance, &site, &mut store, &records, |run| {
-        match run.progress.phase {
-            Phase::Open => match advance_goal(&run.progress, all, no_wait) {
-                Ask::New(goal) => run.append(Event::Advanced(goal))?,
-                Ask::Resume => run.append(Event::Resumed { verb: "advance".to_owned() })?,
-                Ask::AlreadyShifted => return Ok(Stop::Reached),
-            },
-            // A rollback under way goes on, whatever was asked.
-            Phase::Unwinding => run.append(Event::Resumed { verb: "advance".to_owned() })?,
-            _ => return Ok(Stop::Reached),
+        match ask::advance(&run.progress, all, no_wait) {
+            Ask::New(goal) => run.append(Event::Advanced(goal))?,
+            Ask::Resume => run.append(Event::Resumed { verb: "advance".to_owned() })?,
+            Ask::AlreadyShifted | Ask::RolledBack => return Ok(Stop::Reached),
         }
         run.drive()
     })
@@ -115,18 +122,17 @@ pub(super) fn rollback(common: &Common, args: &RunArgs, remove_green: bool) -> R
     let chosen = choose(common, args)?;
     let (site, mut store, records) = open(&chosen, Some(YIELD_LIMIT))?;
     let progress = store::replay(&records)?.unwrap_or(chosen.progress);
-    if matches!(progress.phase, Phase::Finishing | Phase::Finished) {
-        return Err(Failure::usage(format!("the run {} is past the point of no return: blue is being retired", progress.header.run))
-            .hint("`migrate finish` was the last verb; to go back, migrate again"));
+    let wanted = ask::rollback(&progress, removes_green(&progress, remove_green));
+    if wanted == Return::TooLate {
+        let text = format!("the run {} is past the point of no return: blue is being retired", progress.header.run);
+        return Err(Failure::usage(text).hint("`migrate finish` was the last verb; to go back, migrate again"));
     }
     drive(common, Verb::Rollback, &site, &mut store, &records, |run| {
-        let remove_green = removes_green(&run.progress, remove_green);
-        let done = run.progress.phase == Phase::RolledBack && (!remove_green || run.progress.remove_green);
-        if done {
-            return Ok(Stop::Reached);
+        match wanted {
+            Return::Unwind(event) => run.append(event)?,
+            Return::Resume => run.append(Event::Resumed { verb: "rollback".to_owned() })?,
+            Return::AlreadyHome | Return::TooLate => return Ok(Stop::Reached),
         }
-        let reason = "asked for by `migrate rollback`".to_owned();
-        run.append(Event::Unwinding { cause: Cause::Asked, reason, remove_green })?;
         run.drive()
     })
 }
@@ -135,12 +141,9 @@ pub(super) fn finish(common: &Common, args: &RunArgs, now: bool) -> Result<Outco
     let chosen = choose(common, args)?;
     let (site, mut store, records) = open(&chosen, None)?;
     let progress = store::replay(&records)?.unwrap_or(chosen.progress);
-    match progress.phase {
-        Phase::Shifted | Phase::Finishing | Phase::Finished => {}
-        _ => {
-            return Err(Failure::usage(format!("the run {} is {}, not shifted", progress.header.run, progress.state()))
-                .hint("`migrate advance --all` carries it through the remaining stages first"));
-        }
+    if ask::finish(&progress, site.clock().now()) == Retire::NotShifted {
+        let text = format!("the run {} is {}, not shifted", progress.header.run, progress.state());
+        return Err(Failure::usage(text).hint("`migrate advance --all` carries it through the remaining stages first"));
     }
     if progress.phase == Phase::Shifted && !confirmed(common, &progress.header.plan.inventory.service.name)? {
         return Err(Failure::usage("not confirmed: nothing was changed"));
@@ -150,36 +153,43 @@ pub(super) fn finish(common: &Common, args: &RunArgs, now: bool) -> Result<Outco
 
 /// Keeps blue for as long as the playbook asks, judges once more, and retires it.
 pub(super) fn finish_run(run: &mut Run, site: &Site, now: bool) -> Result<Stop, JournalError> {
-    match run.progress.phase {
-        Phase::Finishing => run.append(Event::Resumed { verb: "finish".to_owned() })?,
-        Phase::Shifted => {
-            if let Some(stop) = kept(run, site, now) {
+    match ask::finish(&run.progress, site.clock().now()) {
+        Retire::NotShifted | Retire::AlreadyFinished => return Ok(Stop::Reached),
+        Retire::Resume => {
+            run.append(Event::Resumed { verb: "finish".to_owned() })?;
+            return run.drive();
+        }
+        Retire::TooEarly(until) if !now => {
+            if let Some(stop) = keep_blue(site, until) {
                 return Ok(stop);
             }
-            run.judge()?;
-            let judged = run.progress.judged.as_ref().map(|j| j.judgement.clone());
-            if let Some(judgement) = judged.filter(|j| matches!(j.verdict, Verdict::Degraded | Verdict::CannotSee)) {
-                return Ok(Stop::Waiting(format!("blue is kept, because green is {}: {}", judgement.verdict.words(), judgement.reason)));
-            }
-            run.append(Event::Finishing)?;
         }
-        _ => return Ok(Stop::Reached),
+        Retire::TooEarly(_) | Retire::Begin => {}
     }
+    run.judge()?;
+    for _ in 1..LAST_LOOKS {
+        if run.progress.judged.as_ref().is_none_or(|j| j.judgement.verdict != Verdict::CannotSee) {
+            break;
+        }
+        if let Wake::StopRequested(signal) = run.clock.wait(run.clock.now() + TimeDelta::seconds(LOOK_SECONDS)) {
+            return Ok(Stop::Interrupted(signal));
+        }
+        run.judge()?;
+    }
+    let judged = run.progress.judged.as_ref().map(|j| j.judgement.clone());
+    if let Some(judgement) = judged.filter(|j| matches!(j.verdict, Verdict::Degraded | Verdict::CannotSee)) {
+        let text = format!("blue is kept, because green is {}: {}", judgement.verdict.words(), judgement.reason);
+        return Ok(Stop::Waiting(text));
+    }
+    run.append(Event::Finishing)?;
     run.drive()
 }
 
 /// Waits for blue's keeping time, or says when it is over.
-fn kept(run: &mut Run, site: &Site, now: bool) -> Option<Stop> {
-    let plan = &run.progress.header.plan;
-    let keep = TimeDelta::from_std(plan.playbook.finish.keep_blue.0).unwrap_or(TimeDelta::MAX);
-    let until = run.progress.shifted_at.and_then(|t| t.checked_add_signed(keep))?;
-    let left = until - site.clock().now();
-    if now || left <= TimeDelta::zero() {
-        return None;
-    }
-    if !site.simulated() && left > TimeDelta::seconds(KEEP_WAIT_SECONDS) {
-        let text = format!("blue is kept until {}; `migrate finish --now` does not wait for it", until.format("%F %T UTC"));
-        return Some(Stop::Waiting(text));
+fn keep_blue(site: &Site, until: DateTime<Utc>) -> Option<Stop> {
+    if !site.simulated() && until - site.clock().now() > TimeDelta::seconds(KEEP_WAIT_SECONDS) {
+        let until = until.format("%F %T UTC");
+        return Some(Stop::Waiting(format!("blue is kept until {until}; `migrate finish --now` does not wait for it")));
     }
     match site.clock().wait(until) {
         Wake::Reached => None,
@@ -194,7 +204,8 @@ fn confirmed(common: &Common, service: &str) -> Result<bool, Failure> {
         return Ok(true);
     }
     let mut stderr = std::io::stderr();
-    let asked = write!(stderr, "Retire {service}? There is no rollback from here. [y/N] ").and_then(|()| stderr.flush());
+    let asked =
+        write!(stderr, "Retire {service}? There is no rollback from here. [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
     asked.and(read).map_err(|e| Failure::new(Outcome::Error, format!("cannot ask: {e}")))?;

@@ -54,9 +54,9 @@ pub(super) fn check(path: &Path, vars: &[String]) -> Result<Checked, Failure> {
 fn variables(vars: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     vars.iter()
         .map(|var| {
-            let (name, value) = var.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("`--var {var}` has no `=`")).hint("write `--var NAME=VALUE`")
-            })?;
+            let (name, value) = var
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("`--var {var}` has no `=`")).hint("write `--var NAME=VALUE`"))?;
             Ok((name.to_owned(), value.to_owned()))
         })
         .collect()

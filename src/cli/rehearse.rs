@@ -5,7 +5,7 @@ use super::drive::finish_run;
 use super::site::{Site, ear};
 use super::{Common, PlaybookArgs, playbook};
 use crate::cloud::sim::Scenario;
-use crate::execute::ask::{Ask, advance_goal};
+use crate::execute::ask::{self, Ask};
 use crate::execute::{Run, Stop};
 use crate::finding::blocks;
 use crate::journal::progress::{Phase, Progress};
@@ -26,11 +26,16 @@ impl Store for Forgetful {
     }
 }
 
-pub(super) fn rehearse(common: &Common, args: &PlaybookArgs, scenario: Scenario, seed: u64) -> Result<Outcome, Failure> {
+pub(super) fn rehearse(
+    common: &Common,
+    args: &PlaybookArgs,
+    scenario: Scenario,
+    seed: u64,
+) -> Result<Outcome, Failure> {
     let read = playbook::read(args)?;
     let site = Site::rehearsal(&read.playbook, scenario, seed, ear()?);
     err(&format!("rehearsing {} on the sandbox: {scenario} ({}), seed {seed}", read.name, scenario.description()));
-    let assessed = look(site.cloud(), &read.playbook)?;
+    let assessed = look(&site, &read.playbook)?;
     show(&assessed.findings, &read);
     let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
         return Err(refusal(&assessed.findings));
@@ -62,7 +67,12 @@ pub(super) fn rehearse(common: &Common, args: &PlaybookArgs, scenario: Scenario,
         Form::Text => {
             let took = (progress.last.1 - begun).to_std().unwrap_or_default();
             let took = humantime::format_duration(std::time::Duration::from_secs(took.as_secs()));
-            out(&format!("{}: {} after {took} of simulated time ({} records)", progress.header.run, progress.state(), progress.last.0));
+            out(&format!(
+                "{}: {} after {took} of simulated time ({} records)",
+                progress.header.run,
+                progress.state(),
+                progress.last.0
+            ));
             out(&format!("  {}", ending.reason));
         }
         Form::Json => out(&object(&ending, &progress).to_string()),
@@ -75,9 +85,9 @@ pub(super) fn rehearse(common: &Common, args: &PlaybookArgs, scenario: Scenario,
 fn whole(run: &mut Run, site: &Site) -> Result<Stop, JournalError> {
     let mut stop = run.drive()?;
     while stop == Stop::Reached && run.progress.phase == Phase::Open {
-        match advance_goal(&run.progress, false, false) {
+        match ask::advance(&run.progress, false, false) {
             Ask::New(goal) => run.append(Event::Advanced(goal))?,
-            Ask::Resume | Ask::AlreadyShifted => return Ok(stop),
+            Ask::Resume | Ask::AlreadyShifted | Ask::RolledBack => return Ok(stop),
         }
         stop = run.drive()?;
     }

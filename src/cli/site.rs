@@ -31,7 +31,8 @@ impl Site {
     pub fn aws(region: Option<&str>, ear: Ear, not_before: Option<DateTime<Utc>>) -> Result<Site, Failure> {
         let scale = time_scale()?;
         let aws = Aws::connect(region).map_err(|error| {
-            Failure::usage(error.message).hint("set AWS_REGION or the playbook's `region`, and credentials as for the AWS CLI")
+            Failure::usage(error.message)
+                .hint("set AWS_REGION or the playbook's `region`, and credentials as for the AWS CLI")
         })?;
         if scale.is_some() && !aws.endpoints_are_loopback() {
             return Err(Failure::usage(format!("{TIME_SCALE} is set, and AWS is not on this machine"))

@@ -119,7 +119,7 @@ fn open(
 
 /// The plan, unless the estate or a stale saved plan forbids it.
 fn checked(site: &Site, read: &playbook::Read, saved: Option<&Plan>) -> Result<Plan, Failure> {
-    let assessed = look(site.cloud(), &read.playbook)?;
+    let assessed = look(site, &read.playbook)?;
     show(&assessed.findings, read);
     let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
         return Err(refusal(&assessed.findings));
@@ -145,7 +145,8 @@ fn begin(
     if !records.is_empty() {
         // A run that was rolled back is put aside; another process may have begun one meanwhile.
         if store::replay(records)?.is_some_and(|p| p.phase != Phase::RolledBack) {
-            return Err(Failure::new(Outcome::Locked, "another process has just started this run").hint("`migrate status` shows it"));
+            return Err(Failure::new(Outcome::Locked, "another process has just started this run")
+                .hint("`migrate status` shows it"));
         }
         store.archive()?;
     }

@@ -8,10 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Stop;
 use crate::cloud::Cause as CallCause;
 use crate::gate::Verdict;
-use crate::inventory::RouteAt;
+use crate::inventory::{Route, RouteAt};
 use crate::journal::progress::{Attempt, Bake, Failure, Judged, Phase, Progress};
 use crate::journal::{Cause, Event, Goal, HoldReason};
-use crate::operation::Operation;
+use crate::operation::{Operation, TASK_DEFINITION, green_key, probe_key};
 use crate::plan::Planned;
 use crate::playbook::{AfterRollback, OnNoData};
 use crate::traffic::Share;
@@ -42,7 +42,7 @@ const TICK_SECONDS: i64 = 60;
 /// Between two judgements while nobody can see before a shift.
 const BLIND_TICK_SECONDS: i64 = 10;
 /// How long nobody may see before a shift until the run holds.
-const BLIND_BEFORE_SHIFT_SECONDS: i64 = 60;
+const BLIND_BEFORE_SHIFT_SECONDS: i64 = 180;
 /// How long nobody may see during a bake until the run holds.
 const BLIND_IN_BAKE_SECONDS: i64 = 300;
 /// The shortest extension of a bake that lacks evidence; otherwise it is as long as the bake.
@@ -112,6 +112,8 @@ fn trouble(attempt: &Attempt, limit: u32, now: DateTime<Utc>) -> Trouble {
             Trouble::GiveUp(HoldReason::Failing, error.to_string())
         }
         CallCause::Throttled | CallCause::Unreachable | CallCause::Unknown => {
+            // Throttling ends when others have had their turn, which may take longer than a fault.
+            let limit = if error.cause == CallCause::Throttled { limit * 3 } else { limit };
             if attempt.failures >= limit {
                 return Trouble::GiveUp(HoldReason::Failing, format!("{error} ({} attempts)", attempt.failures));
             }
@@ -123,17 +125,19 @@ fn trouble(attempt: &Attempt, limit: u32, now: DateTime<Utc>) -> Trouble {
 }
 
 fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
-    if progress.passed >= progress.stages() {
+    // Before the goal is asked: the goal of the last stage is reached by its verdict.
+    if progress.stages() > 0 && progress.passed >= progress.stages() {
         return Step::Record(Event::Shifted);
+    }
+    // Also before the goal: a bake begins with its shift, even where nobody waits for it.
+    if progress.stage > progress.passed && progress.bake.is_none() {
+        return Step::Record(begin_bake(progress, now));
     }
     let Some(goal) = progress.goal.filter(|_| !progress.goal_reached()) else {
         return Step::Return(Stop::Reached);
     };
-    if progress.stage > progress.passed {
-        return match &progress.bake {
-            Some(bake) => baking(progress, goal, bake, now),
-            None => Step::Record(begin_bake(progress, now)),
-        };
+    if let Some(bake) = &progress.bake {
+        return baking(progress, goal, bake, now);
     }
     before_shift(progress, goal, now)
 }
@@ -201,7 +205,9 @@ fn turn_back(progress: &Progress, reason: String) -> Step {
 fn baking(progress: &Progress, goal: Goal, bake: &Bake, now: DateTime<Utc>) -> Step {
     let stage = bake.stage;
     let over = now >= bake.until;
-    let Some(judged) = fresh(progress, now, TICK_SECONDS).filter(|j| !over || j.at >= bake.until) else {
+    // Who cannot see looks more often: the next look may be the one that sees.
+    let pause = if progress.blind_since.is_some() { BLIND_TICK_SECONDS } else { TICK_SECONDS };
+    let Some(judged) = fresh(progress, now, pause).filter(|j| !over || j.at >= bake.until) else {
         return Step::Judge;
     };
     let reason = judged.judgement.reason.clone();
@@ -230,7 +236,7 @@ fn baking(progress: &Progress, goal: Goal, bake: &Bake, now: DateTime<Utc>) -> S
         };
         return Step::Return(Stop::Waiting(text));
     }
-    let tick = judged.at + TimeDelta::seconds(TICK_SECONDS);
+    let tick = judged.at + TimeDelta::seconds(pause);
     Step::WaitUntil(if over { tick } else { tick.min(bake.until) }, reason)
 }
 
@@ -241,8 +247,12 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
         return match trouble(attempt, ATTEMPTS_HOME, now) {
             Trouble::None => home,
             Trouble::Later(at, why) => Step::WaitUntil(at, why),
-            Trouble::GiveUp(why @ (HoldReason::Drift | HoldReason::Credentials), reason) => {
-                Step::Record(Event::Held { why, reason })
+            Trouble::GiveUp(HoldReason::Drift, reason) => {
+                let reason = format!("{reason}{}", way_out(progress, attempt));
+                Step::Record(Event::Held { why: HoldReason::Drift, reason })
+            }
+            Trouble::GiveUp(HoldReason::Credentials, reason) => {
+                Step::Record(Event::Held { why: HoldReason::Credentials, reason })
             }
             Trouble::GiveUp(_, reason) => stuck(progress, format!("traffic could not be sent home: {reason}")),
         };
@@ -260,6 +270,17 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
             stuck(progress, format!("could not undo \"{}\": {reason}", next.operation.title()))
         }
     }
+}
+
+/// How a rollback gets past a route that somebody else changed.
+fn way_out(progress: &Progress, attempt: &Attempt) -> String {
+    let Some((_, Failure::Drift(drift))) = &attempt.failure else { return String::new() };
+    let plan = &progress.header.plan;
+    let route = plan.routes().find(|r| r.at.arn() == drift.what);
+    route.map_or_else(String::new, |route| {
+        let command = route_command(&plan.inventory.region, route);
+        format!("; every other route is home. Once this one is too, `migrate rollback` goes on: {command}")
+    })
 }
 
 /// The last operation that was begun and is not undone, among those that a rollback undoes.
@@ -284,27 +305,87 @@ fn stuck(progress: &Progress, reason: String) -> Step {
     Step::Record(Event::Stuck { reason, commands: commands(progress) })
 }
 
-/// What is left to do by hand, as commands that can be pasted.
+/// What is left to do by hand, as commands that can be pasted, in the order in which they work.
 pub fn commands(progress: &Progress) -> Vec<String> {
     let plan = &progress.header.plan;
     let region = &plan.inventory.region;
     let mut commands = Vec::new();
     if progress.joined() && !progress.home {
-        for route in plan.routes() {
-            let actions =
-                serde_json::to_string(&cli_actions(&route.actions)).unwrap_or_default().replace('\'', "'\\''");
-            commands.push(match &route.at {
-                RouteAt::Listener(arn) => format!(
-                    "aws elbv2 modify-listener --region {region} --listener-arn {arn} --default-actions '{actions}'"
-                ),
-                RouteAt::Rule(arn) => {
-                    format!("aws elbv2 modify-rule --region {region} --rule-arn {arn} --actions '{actions}'")
-                }
-            });
+        commands.extend(plan.routes().map(|route| route_command(region, route)));
+    }
+    commands.extend(remaining_undos(progress).into_iter().flat_map(|p| undo_commands(progress, &p.operation)));
+    commands
+}
+
+/// The command that puts a route back as it was recorded.
+pub fn route_command(region: &str, route: &Route) -> String {
+    let actions = quoted(&serde_json::Value::from(cli_actions(&route.actions)).to_string());
+    match &route.at {
+        RouteAt::Listener(arn) => {
+            format!("aws elbv2 modify-listener --region {region} --listener-arn {arn} --default-actions {actions}")
+        }
+        RouteAt::Rule(arn) => {
+            format!("aws elbv2 modify-rule --region {region} --rule-arn {arn} --actions {actions}")
         }
     }
-    commands.extend(remaining_undos(progress).iter().map(|p| format!("# undo: {}", p.operation.title())));
-    commands
+}
+
+/// A word for a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// An undo as AWS commands. What was made under a name that the journal never learnt is looked up.
+fn undo_commands(progress: &Progress, operation: &Operation) -> Vec<String> {
+    let region = &progress.header.plan.inventory.region;
+    let made = |key: String| progress.made.get(&key);
+    match operation {
+        Operation::CreateTargetGroup(new) => {
+            let arn = made(green_key(&new.from)).cloned().unwrap_or_else(|| {
+                let name = &new.name;
+                let query = "--query 'TargetGroups[0].TargetGroupArn' --output text";
+                format!("\"$(aws elbv2 describe-target-groups --region {region} --names {name} {query})\"")
+            });
+            vec![format!("aws elbv2 delete-target-group --region {region} --target-group-arn {arn}")]
+        }
+        Operation::AssociateGreen(probe) => {
+            let arn = made(probe_key(&probe.load_balancer)).cloned().unwrap_or_else(|| {
+                let query = format!("Rules[?Conditions[?contains(Values, `{}`)]].RuleArn", probe.host);
+                let listener = &probe.listener;
+                let query = format!("--query {} --output text", quoted(&query));
+                format!("\"$(aws elbv2 describe-rules --region {region} --listener-arn {listener} {query})\"")
+            });
+            vec![format!("aws elbv2 delete-rule --region {region} --rule-arn {arn}")]
+        }
+        Operation::RegisterTaskDefinition(new) => {
+            let arn = made(TASK_DEFINITION.to_owned()).cloned().unwrap_or_else(|| {
+                let (family, query) = (&new.family, "--query 'taskDefinitionArns[-1]' --output text");
+                format!("\"$(aws ecs list-task-definitions --region {region} --family-prefix {family} {query})\"")
+            });
+            vec![format!("aws ecs deregister-task-definition --region {region} --task-definition {arn}")]
+        }
+        Operation::CreateService(new) => {
+            let (cluster, service) = (&new.cluster, &new.name);
+            vec![
+                format!("aws ecs delete-service --region {region} --cluster {cluster} --service {service} --force"),
+                format!("aws ecs wait services-inactive --region {region} --cluster {cluster} --services {service}"),
+            ]
+        }
+        Operation::HoldScaling(hold) => {
+            let state = serde_json::json!({
+                "DynamicScalingInSuspended": hold.was.dynamic_in,
+                "DynamicScalingOutSuspended": hold.was.dynamic_out,
+                "ScheduledScalingSuspended": hold.was.scheduled,
+            });
+            let target = format!("--resource-id {} --scalable-dimension ecs:service:DesiredCount", hold.resource);
+            let state = quoted(&state.to_string());
+            vec![format!(
+                "aws application-autoscaling register-scalable-target --region {region} --service-namespace ecs \
+                 {target} --suspended-state {state}"
+            )]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn remaining_undos(progress: &Progress) -> Vec<&Planned> {

@@ -16,6 +16,8 @@ use crate::traffic::Share;
 const SETTLE_SECONDS: i64 = 120;
 /// How long a shift takes until the load balancer follows it everywhere.
 const PROPAGATION_SECONDS: i64 = 15;
+/// The longest window that is read: after a long hold, what was days ago says nothing any more.
+const WINDOW_MINUTES: i64 = 24 * 60;
 /// Minutes read before green has traffic, only to know that the monitoring answers.
 const PREVIEW_MINUTES: i64 = 5;
 
@@ -41,13 +43,37 @@ pub(super) fn judgement(progress: &Progress, cloud: &dyn Cloud, now: DateTime<Ut
     let minutes = sight.metrics.unwrap_or(Ok(Vec::new())).map_err(|e| e.to_string());
     let evidence = Evidence {
         healthy_hosts: u32::try_from(fewest).unwrap_or(u32::MAX),
-        exposed: progress.share > Share::NONE,
+        // A shift that was begun may have reached some routes already.
+        exposed,
         alarms,
         alarms_named: plan.playbook.health.alarms.clone(),
         // Before the shift there is nothing to compare; only whether CloudWatch answers counts.
         minutes: if exposed { minutes } else { minutes.map(|_| Vec::new()) },
     };
-    Ok(judge(&criteria(plan), &evidence))
+    let mut judgement = judge(&criteria(plan), &evidence);
+    if let Some(note) = off_course(&judgement, progress.share).filter(|_| progress.shift.is_none()) {
+        judgement.reason = format!("{}; {note}", judgement.reason);
+    }
+    Ok(judgement)
+}
+
+/// Requests on both sides together below which a split says nothing about the weights.
+const SPLIT_REQUESTS: f64 = 500.0;
+/// How far the observed share may lie beside the wish: half of it, or this much.
+const SPLIT_TOLERANCE: f64 = 0.03;
+
+/// What to say where the observed share of requests is not the share that was set. It is a remark
+/// and no verdict: sticky clients come over late.
+fn off_course(judgement: &Judgement, wish: Share) -> Option<String> {
+    let tally = &judgement.tally;
+    let all = tally.green_requests + tally.blue_requests;
+    if wish == Share::NONE || all < SPLIT_REQUESTS {
+        return None;
+    }
+    let observed = tally.green_requests / all;
+    let off = (observed - wish.fraction()).abs();
+    (off > SPLIT_TOLERANCE.max(wish.fraction() / 2.0))
+        .then(|| format!("green receives {:.1}% of the requests, {wish} was set", observed * 100.0))
 }
 
 fn criteria(plan: &Plan) -> Criteria {
@@ -87,7 +113,7 @@ fn window(progress: &Progress, green: &[String], blue: &[String], now: DateTime<
         green: green.to_vec(),
         blue: blue.to_vec(),
         load_balancers,
-        from,
+        from: from.max(to - TimeDelta::minutes(WINDOW_MINUTES)),
         to: to.max(from),
         latency: plan.playbook.health.latency.as_ref().map(|l| l.statistic.clone()),
     }

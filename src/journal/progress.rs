@@ -171,7 +171,8 @@ impl Progress {
     /// The state after one more record.
     pub fn apply(&mut self, record: &Record) -> Result<(), Impossible> {
         let at = record.at;
-        if !self.possible(&record.event) {
+        let follows = record.seq == self.last.0 + 1 && at >= self.last.1;
+        if !follows || !self.possible(&record.event) {
             let phase = format!("{:?}", self.phase).to_lowercase();
             return Err(Impossible { seq: record.seq, event: record.event.name(), phase });
         }
@@ -185,7 +186,6 @@ impl Progress {
             }
             Event::Intended { operation } => {
                 self.operations.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
-                self.home = false;
             }
             Event::Settled { operation, outcome } => self.settle_operation(operation, outcome, at),
             Event::UndoIntended { operation } => {
@@ -230,6 +230,7 @@ impl Progress {
             Event::Finishing => {
                 self.phase = Phase::Finishing;
                 self.held = None;
+                self.called_at = at;
             }
             Event::Finished => self.phase = Phase::Finished,
         }
@@ -240,21 +241,33 @@ impl Progress {
     fn possible(&self, event: &Event) -> bool {
         use Phase::{Finished, Finishing, Open, Preparing, RolledBack, Shifted, Unwinding};
         let phase = self.phase;
+        let under_way = |stage: usize| self.shift.as_ref().is_some_and(|s| s.stage == stage);
         match event {
             Event::Opened(_) => false,
             Event::Resumed { .. } | Event::Interrupted { .. } => true,
-            Event::Intended { .. } | Event::Settled { .. } => matches!(phase, Preparing | Finishing),
+            Event::Intended { .. } => matches!(phase, Preparing | Finishing),
+            Event::Settled { operation, .. } => {
+                matches!(phase, Preparing | Finishing) && self.operations.contains_key(operation)
+            }
             Event::Readied => phase == Preparing,
             Event::Advanced(_) => phase == Open,
-            Event::ShiftIntended { stage: 0, .. } | Event::ShiftSettled { stage: 0, .. } => phase == Unwinding,
-            Event::BakeBegan { .. } | Event::StagePassed { .. } | Event::Shifted => phase == Open,
-            Event::ShiftIntended { .. } | Event::ShiftSettled { .. } => phase == Open,
+            Event::ShiftIntended { stage: 0, .. } => phase == Unwinding,
+            Event::ShiftSettled { stage: 0, .. } => phase == Unwinding && under_way(0),
+            Event::ShiftIntended { stage, .. } => {
+                phase == Open && self.stage == self.passed && *stage == self.stage + 1 && *stage <= self.stages()
+            }
+            Event::ShiftSettled { stage, .. } => phase == Open && under_way(*stage),
+            Event::BakeBegan { stage, .. } | Event::StagePassed { stage } => {
+                phase == Open && *stage == self.stage && self.stage > self.passed
+            }
+            Event::Shifted => phase == Open && self.passed == self.stages(),
             Event::Judged { .. } => matches!(phase, Open | Shifted),
             Event::Held { .. } => !matches!(phase, RolledBack | Finished),
             Event::Unwinding { .. } => matches!(phase, Preparing | Open | Shifted | Unwinding | RolledBack),
-            Event::RolledBack => phase == Unwinding,
-            Event::UndoIntended { .. } | Event::UndoSettled { .. } => phase == Unwinding,
-            Event::Stuck { .. } => matches!(phase, Unwinding | Finishing),
+            Event::RolledBack => phase == Unwinding && (self.home || !self.joined()),
+            Event::UndoIntended { .. } => phase == Unwinding,
+            Event::UndoSettled { operation, .. } => phase == Unwinding && self.undos.contains_key(operation),
+            Event::Stuck { .. } => phase == Unwinding,
             Event::Finishing => phase == Shifted,
             Event::Finished => phase == Finishing,
         }
@@ -317,9 +330,10 @@ impl Progress {
         self.forgive();
     }
 
-    /// A new call starts to count failures and waiting times anew.
+    /// A new call starts to count failures and waiting times anew, and looks for itself.
     fn forgive(&mut self) {
         self.blind_since = None;
+        self.judged = None;
         let attempts = self.operations.values_mut().chain(self.undos.values_mut());
         for attempt in attempts.chain(self.shift.as_mut().map(|s| &mut s.attempt)).filter(|a| !a.done) {
             attempt.failures = 0;

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::{HoldScaling, Outcome, Scene, suspended_as};
-use crate::cloud::{CloudError, Watch};
+use super::{HoldScaling, Outcome, SCALING_RELEASED, Scene, suspended_as};
+use crate::cloud::{Cause, CloudError, Watch};
 use crate::traffic::takes_part;
 
 pub(super) fn hold_scaling(scene: &Scene, hold: &HoldScaling) -> Result<Outcome, CloudError> {
@@ -12,11 +12,15 @@ pub(super) fn hold_scaling(scene: &Scene, hold: &HoldScaling) -> Result<Outcome,
 }
 
 pub(super) fn release_scaling(scene: &Scene, hold: &HoldScaling) -> Result<Outcome, CloudError> {
-    if scene.made.contains_key("scaling-released") {
+    if scene.made.contains_key(SCALING_RELEASED) {
         return Ok(Outcome::done());
     }
-    scene.cloud.suspend_scaling(&hold.resource, hold.was)?;
-    verify(scene, hold, false)
+    match scene.cloud.suspend_scaling(&hold.resource, hold.was) {
+        // Somebody has taken the scaling away: there is nothing left to release.
+        Err(error) if error.cause == Cause::NotFound => Ok(Outcome::done()),
+        Err(error) => Err(error),
+        Ok(()) => verify(scene, hold, false),
+    }
 }
 
 fn verify(scene: &Scene, hold: &HoldScaling, held: bool) -> Result<Outcome, CloudError> {

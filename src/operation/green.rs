@@ -6,14 +6,18 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::{AssociateGreen, CloneService, Outcome, Scene, green_key, probe_key};
+use super::{AssociateGreen, CloneService, Outcome, Scene, TASK_DEFINITION, green_key, probe_key};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, NewRule, NewService, NewTargetGroup, NewTaskDefinition, Watch};
-use crate::inventory::{Action, ForwardConfig, Service, TargetHealth, Task, WeightedGroup};
+use crate::inventory::{Action, ForwardConfig, Route, Service, TargetHealth, Task, WeightedGroup};
 
 /// Looks that must all find green healthy. One is not enough: a load balancer calls a new target
 /// healthy after its first passed check, whatever the threshold (ALB guide, target health).
 const HEALTHY_LOOKS: u32 = 3;
+/// How long reads may lag behind writes (ECS and ELBv2 are eventually consistent by seconds).
+const LAG_SECONDS: i64 = 10;
+/// Revisions that one undo deregisters before it looks at the time.
+const REVISIONS_MAX: usize = 10;
 /// Between these looks.
 const LOOK_SECONDS: i64 = 5;
 
@@ -28,8 +32,19 @@ pub(super) fn delete_target_group(scene: &Scene, new: &NewTargetGroup) -> Result
             scene.cloud.delete_target_group(&group.arn)?;
             Ok(Outcome::done())
         }
-        _ => Ok(Outcome::done()),
+        // A group of this name that is not ours stays.
+        Some(_) => Ok(Outcome::done()),
+        None => Ok(unseen(scene, &new.name)),
     }
+}
+
+/// What not finding something means to its undo: reads lag behind writes, and what a killed process
+/// created a moment ago may not be shown yet. So not finding counts only after a while.
+fn unseen(scene: &Scene, name: &str) -> Outcome {
+    if scene.clock.now() >= scene.since + TimeDelta::seconds(LAG_SECONDS) {
+        return Outcome::done();
+    }
+    Outcome::NotYet(format!("{name} is not there, and is looked for a little longer"))
 }
 
 pub(super) fn set_attributes(
@@ -49,7 +64,16 @@ pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome
     let pairs: Vec<_> = scene.pairs().into_iter().filter(|p| probe.blue.contains(&p.blue)).collect();
     let blue = pairs.iter().map(|p| tuple(&p.blue, 1));
     let green = pairs.iter().map(|p| tuple(&p.green, 0));
-    let forward = ForwardConfig { target_groups: blue.chain(green).collect(), target_group_stickiness_config: None };
+    // Sticky target groups are accepted only where the action is sticky too. The probe asks for what
+    // the least sticky of the real routes will ask for.
+    let routes = || scene.routes.iter().filter(|r| r.load_balancer == probe.load_balancer);
+    let sticky = |r: &Route| {
+        let forward = r.actions.iter().find_map(|a| a.forward_config.as_ref());
+        forward.and_then(|c| c.target_group_stickiness_config.clone()).filter(|s| s.enabled == Some(true))
+    };
+    let stickiness = routes().map(sticky).min_by_key(Option::is_some).flatten();
+    let forward =
+        ForwardConfig { target_groups: blue.chain(green).collect(), target_group_stickiness_config: stickiness };
     let action =
         Action { kind: "forward".to_owned(), order: Some(1), forward_config: Some(forward), ..Action::default() };
     let rule = NewRule {
@@ -66,12 +90,14 @@ pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome
 pub(super) fn dissociate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome, CloudError> {
     let watch = Watch { listeners: vec![probe.listener.clone()], ..Watch::default() };
     let sight = scene.cloud.observe(&watch)?;
-    for route in &sight.routes {
-        if route.priority.is_some() && route.conditions.iter().any(|c| c.contains(&probe.host)) {
-            scene.cloud.delete_rule(route.at.arn())?;
-        }
+    let ours = |route: &&Route| {
+        route.priority.is_some() && route.conditions.iter().flat_map(|c| c.split_whitespace()).any(|w| w == probe.host)
+    };
+    let found: Vec<&Route> = sight.routes.iter().filter(ours).collect();
+    for route in &found {
+        scene.cloud.delete_rule(route.at.arn())?;
     }
-    Ok(Outcome::done())
+    Ok(if found.is_empty() { unseen(scene, "the probe rule") } else { Outcome::done() })
 }
 
 pub(super) fn remove_probes(scene: &Scene) -> Result<Outcome, CloudError> {
@@ -82,25 +108,33 @@ pub(super) fn remove_probes(scene: &Scene) -> Result<Outcome, CloudError> {
 }
 
 pub(super) fn register(scene: &Scene, new: &NewTaskDefinition) -> Result<Outcome, CloudError> {
-    let arn = scene.cloud.register_task_definition(new)?;
-    Ok(Outcome::made("task-definition", arn))
+    // There is no client token: a repeated call would make one more revision. The tags name the
+    // content, so a revision that bears them all is the one that is wanted.
+    let arn = match scene.cloud.task_definition_tagged(&new.family, &ours(new))? {
+        Some(arn) => arn,
+        None => scene.cloud.register_task_definition(new)?,
+    };
+    Ok(Outcome::made(TASK_DEFINITION, arn))
+}
+
+/// The tags by which a revision of ours is told from others of its family.
+fn ours(new: &NewTaskDefinition) -> BTreeMap<String, String> {
+    new.tags.iter().filter(|(k, _)| k.starts_with("migrate:")).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 pub(super) fn deregister(scene: &Scene, new: &NewTaskDefinition) -> Result<Outcome, CloudError> {
-    let ours: BTreeMap<String, String> =
-        new.tags.iter().filter(|(k, _)| k.starts_with("migrate:")).map(|(k, v)| (k.clone(), v.clone())).collect();
-    let found = match scene.made.get("task-definition") {
-        Some(arn) => Some(arn.clone()),
-        None => scene.cloud.task_definition_tagged(&new.family, &ours)?,
-    };
-    if let Some(arn) = found {
+    // An answer that was lost, and an attempt after it, may have left more than one revision.
+    for nth in 0..REVISIONS_MAX {
+        let Some(arn) = scene.cloud.task_definition_tagged(&new.family, &ours(new))? else {
+            return Ok(if nth == 0 { unseen(scene, &new.family) } else { Outcome::done() });
+        };
         scene.cloud.deregister_task_definition(&arn)?;
     }
-    Ok(Outcome::done())
+    Ok(Outcome::NotYet(format!("revisions of {} are still active", new.family)))
 }
 
 pub(super) fn create_service(scene: &Scene, new: &CloneService) -> Result<Outcome, CloudError> {
-    let Some(task_definition) = scene.made.get("task-definition") else {
+    let Some(task_definition) = scene.made.get(TASK_DEFINITION) else {
         return Ok(Outcome::NotYet("the task definition is not registered yet".to_owned()));
     };
     let arn = scene.cloud.create_service(&NewService {
@@ -119,7 +153,7 @@ pub(super) fn create_service(scene: &Scene, new: &CloneService) -> Result<Outcom
 }
 
 pub(super) fn delete_service(scene: &Scene, new: &CloneService) -> Result<Outcome, CloudError> {
-    let Some(service) = scene.cloud.service(&new.cluster, &new.name)? else { return Ok(Outcome::done()) };
+    let Some(service) = scene.cloud.service(&new.cluster, &new.name)? else { return Ok(unseen(scene, &new.name)) };
     if service.tags.get("migrate:run").map(String::as_str) != Some(scene.run) {
         return Ok(Outcome::done());
     }
@@ -139,8 +173,8 @@ pub(super) fn delete_service(scene: &Scene, new: &CloneService) -> Result<Outcom
 /// times in a row. Says why not, in the words of ECS and the load balancer.
 pub(super) fn await_healthy(scene: &Scene) -> Result<Outcome, CloudError> {
     for look in 1..=HEALTHY_LOOKS {
-        if let Some(why) = unhealthy(scene)? {
-            return Ok(Outcome::NotYet(why));
+        if let Some(outcome) = unhealthy(scene)? {
+            return Ok(outcome);
         }
         let next = scene.clock.now() + TimeDelta::seconds(LOOK_SECONDS);
         if look < HEALTHY_LOOKS && scene.clock.wait(next) != Wake::Reached {
@@ -150,7 +184,7 @@ pub(super) fn await_healthy(scene: &Scene) -> Result<Outcome, CloudError> {
     Ok(Outcome::done())
 }
 
-fn unhealthy(scene: &Scene) -> Result<Option<String>, CloudError> {
+fn unhealthy(scene: &Scene) -> Result<Option<Outcome>, CloudError> {
     let green = &scene.green;
     let groups: Vec<String> = scene.pairs().into_iter().map(|p| p.green).collect();
     let sight = scene.cloud.observe(&Watch {
@@ -159,21 +193,23 @@ fn unhealthy(scene: &Scene) -> Result<Option<String>, CloudError> {
         ..Watch::default()
     })?;
     let Some(Some(service)) = sight.services.first() else {
-        return Ok(Some(format!("ECS does not show the service {} yet", green.service)));
+        return Ok(Some(Outcome::NotYet(format!("ECS does not show the service {} yet", green.service))));
     };
     let fewest = groups.iter().map(|g| healthy(sight.health.get(g))).min().unwrap_or(0);
     let ready =
         service.running_count >= green.count && fewest >= green.count && !failed(service) && rolled_out(service);
     let tasks = scene.cloud.tasks(&green.cluster, &green.service)?;
     if ready {
-        return Ok(without_ipv6(&tasks));
+        return Ok(without_ipv6(&tasks).map(Outcome::NotYet));
     }
     let mut why = vec![format!(
         "{} of {} tasks run, {fewest} of {} targets are healthy",
         service.running_count, green.count, green.count
     )];
     why.extend(complaints(service, &tasks, groups.iter().filter_map(|g| sight.health.get(g)).flatten()));
-    Ok(Some(why.join("; ")))
+    // After its circuit breaker has opened, ECS starts no more tasks.
+    let outcome = if failed(service) { Outcome::Never } else { Outcome::NotYet };
+    Ok(Some(outcome(why.join("; "))))
 }
 
 /// Healthy targets of a group.

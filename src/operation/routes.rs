@@ -7,10 +7,10 @@
 use chrono::TimeDelta;
 
 use super::green::healthy;
-use super::{Drift, Outcome, Scene};
+use super::{Drift, Fleet, Outcome, SCALING_RELEASED, Scene};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, RouteWrite, Sight, Watch};
-use crate::inventory::{Action, Route};
+use crate::inventory::{Action, Route, RouteAt, Service};
 use crate::traffic::{Share, at_share, replaced, same, takes_part};
 
 /// Reads after a write until the load balancer shows it: at first at once, then a second apart.
@@ -21,14 +21,15 @@ const CAPACITY_SECONDS: i64 = 120;
 /// Gives green `share` in every route.
 pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> {
     let pairs = scene.pairs();
-    let wanted: Vec<Vec<Action>> = scene.routes.iter().map(|r| at_share(&r.actions, &pairs, share)).collect();
+    let wanted = each(scene, |r| at_share(&r.actions, &pairs, share));
     let sight = look(scene)?;
-    if let Some(refusal) = stranger(scene, &sight).or_else(|| too_few(scene, &sight, share)) {
+    let refusal = stranger(scene, &sight).or_else(|| redeployed(scene, &sight));
+    if let Some(refusal) = refusal.or_else(|| too_few(scene, &sight, share)) {
         return Ok(refusal);
     }
-    let joined = share == Share::NONE;
+    let joining = share == Share::NONE;
     let acceptable = |route: &Route, found: &[Action]| {
-        (joined && same(found, &route.actions))
+        (joining && same(found, &route.actions))
             || scene.written.iter().any(|s| same(found, &at_share(&route.actions, &pairs, *s)))
     };
     match compare(scene, &sight, &wanted, &acceptable) {
@@ -38,35 +39,42 @@ pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> 
 }
 
 /// Restores every route as it was recorded, in one step, once blue can carry the traffic. Routes
-/// that somebody else changed stay as they are; the others go home all the same.
+/// that somebody else changed stay as they are; the others go home all the same. A rule that
+/// somebody deleted sends nothing anywhere, so it is home; that it is gone is noted.
 pub(super) fn go_home(scene: &Scene) -> Result<Outcome, CloudError> {
-    let pairs = scene.pairs();
-    let wanted: Vec<Vec<Action>> = scene.routes.iter().map(|r| r.actions.clone()).collect();
     let sight = look(scene)?;
+    let (there, gone): (Vec<&Route>, Vec<&Route>) =
+        scene.routes.iter().partition(|route| sight.routes.iter().any(|r| r.at == route.at));
     let acceptable = |route: &Route, found: &[Action]| {
+        let pairs = scene.pairs();
         scene.written.iter().any(|s| same(found, &at_share(&route.actions, &pairs, *s)))
     };
+    let wanted: Vec<Wanted> = there.into_iter().map(|route| Wanted { route, actions: route.actions.clone() }).collect();
     let comparison = compare(scene, &sight, &wanted, &acceptable);
     if !comparison.writes.is_empty()
         && let Some(not_yet) = capacity(scene, &sight)?
     {
         return Ok(not_yet);
     }
-    let rest: Vec<Vec<Action>> = match &comparison.drift {
-        None => wanted,
-        // Read back only what is ours to write.
-        Some(_) => Vec::new(),
-    };
-    let outcome = write(scene, &comparison.writes, &rest, scene.scaling.as_ref())?;
-    Ok(comparison.drift.map_or(outcome, Outcome::Drift))
+    if let Some(drift) = comparison.drift {
+        // What is ours goes home nevertheless. Blue's scaling stays held: traffic is not home.
+        let outcome = write(scene, &comparison.writes, &[], None)?;
+        return Ok(if matches!(outcome, Outcome::Done(_)) { Outcome::Drift(drift) } else { outcome });
+    }
+    let mut outcome = write(scene, &comparison.writes, &wanted, scene.scaling.as_ref())?;
+    if let Outcome::Done(made) = &mut outcome {
+        made.extend(gone.iter().map(|r| (format!("gone:{}", r.at.arn()), "deleted by somebody else".to_owned())));
+    }
+    Ok(outcome)
 }
 
 /// Puts green in blue's place.
 pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
     let pairs = scene.pairs();
-    let wanted: Vec<Vec<Action>> = scene.routes.iter().map(|r| replaced(&r.actions, &pairs)).collect();
+    let wanted = each(scene, |r| replaced(&r.actions, &pairs));
     let sight = look(scene)?;
-    if let Some(refusal) = stranger(scene, &sight).or_else(|| too_few(scene, &sight, Share::ALL)) {
+    let refusal = stranger(scene, &sight).or_else(|| redeployed(scene, &sight));
+    if let Some(refusal) = refusal.or_else(|| too_few(scene, &sight, Share::ALL)) {
         return Ok(refusal);
     }
     let acceptable = |route: &Route, found: &[Action]| same(found, &at_share(&route.actions, &pairs, Share::ALL));
@@ -76,14 +84,55 @@ pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
     }
 }
 
+/// What a route shall show.
+struct Wanted<'a> {
+    route: &'a Route,
+    actions: Vec<Action>,
+}
+
+fn each<'a>(scene: &'a Scene, actions: impl Fn(&Route) -> Vec<Action>) -> Vec<Wanted<'a>> {
+    scene.routes.iter().map(|route| Wanted { route, actions: actions(route) }).collect()
+}
+
 fn look(scene: &Scene) -> Result<Sight, CloudError> {
     let pairs = scene.pairs();
     scene.cloud.observe(&Watch {
         listeners: scene.listeners.clone(),
         target_groups: pairs.iter().flat_map(|p| [p.blue.clone(), p.green.clone()]).collect(),
-        services: vec![(scene.blue.cluster.clone(), scene.blue.service.clone())],
+        services: [&scene.blue, &scene.green].map(|f| (f.cluster.clone(), f.service.clone())).to_vec(),
         ..Watch::default()
     })
+}
+
+/// Blue and green as `look` saw them.
+fn services(sight: &Sight) -> [Option<&Service>; 2] {
+    [0, 1].map(|n| sight.services.get(n).and_then(Option::as_ref))
+}
+
+/// Whether somebody deployed blue or green, or took tasks from them: then green is no longer blue's
+/// equal, or the way home is too narrow. More tasks than recorded are nobody's mistake.
+fn redeployed(scene: &Scene, sight: &Sight) -> Option<Outcome> {
+    let [blue, green] = services(sight);
+    changed(&scene.blue, blue).or_else(|| changed(&scene.green, green)).map(Outcome::Drift)
+}
+
+fn changed(fleet: &Fleet, seen: Option<&Service>) -> Option<Drift> {
+    let drift = |expected: String, found: String| {
+        let what = seen.map_or_else(|| format!("the service {}", fleet.service), |s| s.arn.clone());
+        Some(Drift { what, expected, found })
+    };
+    let Some(service) = seen.filter(|s| s.status == "ACTIVE") else {
+        return drift("an active service".to_owned(), seen.map_or("nothing".to_owned(), |s| s.status.clone()));
+    };
+    match &fleet.task_definition {
+        Some(expected) if *expected != service.task_definition => {
+            drift(format!("the task definition {expected}"), service.task_definition.clone())
+        }
+        _ if service.desired_count < fleet.count => {
+            drift(format!("at least {} tasks", fleet.count), format!("{} are wanted", service.desired_count))
+        }
+        _ => None,
+    }
 }
 
 /// A route to blue that the plan does not know: its traffic would not move.
@@ -115,7 +164,7 @@ fn too_few(scene: &Scene, sight: &Sight, share: Share) -> Option<Outcome> {
 /// Whether blue can carry all traffic; where it cannot, asks for its tasks and says "not yet".
 fn capacity(scene: &Scene, sight: &Sight) -> Result<Option<Outcome>, CloudError> {
     let blue = &scene.blue;
-    let service = sight.services.first().and_then(Option::as_ref);
+    let [service, _] = services(sight);
     let running = service.map_or(0, |s| s.running_count);
     let listed = |g: &String| sight.health.get(g).filter(|t| !t.is_empty());
     // A group whose targets are not listed is judged by its tasks.
@@ -141,16 +190,16 @@ struct Comparison {
 fn compare(
     scene: &Scene,
     sight: &Sight,
-    wanted: &[Vec<Action>],
+    wanted: &[Wanted],
     acceptable: &dyn Fn(&Route, &[Action]) -> bool,
 ) -> Comparison {
     let mut comparison = Comparison { writes: Vec::new(), drift: None };
-    for (route, wanted) in scene.routes.iter().zip(wanted) {
+    for Wanted { route, actions } in wanted {
         let found = sight.routes.iter().find(|r| r.at == route.at).map(|r| r.actions.as_slice());
         match found {
-            Some(found) if same(found, wanted) => {}
+            Some(found) if same(found, actions) => {}
             Some(found) if acceptable(route, found) => {
-                comparison.writes.push(RouteWrite { at: route.at.clone(), actions: wanted.clone() });
+                comparison.writes.push(RouteWrite { at: route.at.clone(), actions: actions.clone() });
             }
             _ => {
                 comparison.drift.get_or_insert_with(|| drift(scene, route, found));
@@ -179,47 +228,64 @@ fn text(actions: &[Action]) -> String {
 fn write(
     scene: &Scene,
     writes: &[RouteWrite],
-    wanted: &[Vec<Action>],
+    wanted: &[Wanted],
     release: Option<&super::HoldScaling>,
 ) -> Result<Outcome, CloudError> {
     let results = if writes.is_empty() { Vec::new() } else { scene.cloud.set_actions(writes) };
+    let written = results.iter().filter(|r| r.is_ok()).count();
     let failure = results.into_iter().find_map(Result::err);
     let release = release.filter(|_| failure.is_none());
-    let (mut shown, released) = std::thread::scope(|threads| {
+    let (first, released) = std::thread::scope(|threads| {
         let released = release.map(|r| threads.spawn(|| scene.cloud.suspend_scaling(&r.resource, r.was)));
         let shown = read_back(scene, writes, wanted);
         (shown, released.is_some_and(|r| matches!(r.join(), Ok(Ok(())))))
     });
-    for _ in 1..READ_BACKS {
-        match &shown {
-            Ok(Some(_)) if failure.is_none() => {
-                let next = scene.clock.now() + TimeDelta::seconds(1);
-                if scene.clock.wait(next) != Wake::Reached {
-                    break;
-                }
-                shown = read_back(scene, writes, wanted);
-            }
-            _ => break,
+    let shown = match failure {
+        None => until_shown(scene, writes, wanted, first),
+        Some(_) => first,
+    };
+    match (shown, failure) {
+        // What was read back counts more than what was answered.
+        (Ok(None), _) => {
+            let made = released.then(|| (SCALING_RELEASED.to_owned(), "true".to_owned()));
+            Ok(Outcome::Done(made.into_iter().collect()))
         }
-    }
-    match (shown?, failure) {
-        (None, _) => {
-            let name = "scaling-released".to_owned();
-            Ok(Outcome::Done(if released { [(name, "true".to_owned())].into() } else { super::Made::new() }))
+        (_, Some(error)) if written > 0 => {
+            let message = format!("{written} of {} routes were written; {}", writes.len(), error.message);
+            Ok(Outcome::Partly(CloudError { message, ..error }))
         }
-        (Some(_), Some(error)) => Err(error),
-        (Some(route), None) => Ok(Outcome::NotYet(format!("{route} does not show the new weights yet"))),
+        (_, Some(error)) => Err(error),
+        (Ok(Some(route)), None) => Ok(Outcome::NotYet(format!("{route} does not show the new weights yet"))),
+        (Err(error), None) if writes.is_empty() => Err(error),
+        // Written, and not seen: whether it took effect is not known.
+        (Err(error), None) => Ok(Outcome::Partly(error)),
     }
 }
 
+/// Reads again while the load balancer does not show what was written.
+fn until_shown(
+    scene: &Scene,
+    writes: &[RouteWrite],
+    wanted: &[Wanted],
+    first: Result<Option<String>, CloudError>,
+) -> Result<Option<String>, CloudError> {
+    let mut shown = first;
+    for _ in 1..READ_BACKS {
+        let Ok(Some(_)) = shown else { break };
+        // A clock that was asked to stop does not wait; the reading goes on without a pause.
+        let _: Wake = scene.clock.wait(scene.clock.now() + TimeDelta::seconds(1));
+        shown = read_back(scene, writes, wanted);
+    }
+    shown
+}
+
 /// The first route that does not show what was wished, over all pages; `None` where all do.
-fn read_back(scene: &Scene, writes: &[RouteWrite], wanted: &[Vec<Action>]) -> Result<Option<String>, CloudError> {
+fn read_back(scene: &Scene, writes: &[RouteWrite], wanted: &[Wanted]) -> Result<Option<String>, CloudError> {
     let watch = Watch { listeners: scene.listeners.clone(), ..Watch::default() };
     let sight = scene.cloud.observe(&watch)?;
-    let shows = |at: &crate::inventory::RouteAt, actions: &[Action]| {
-        sight.routes.iter().any(|r| r.at == *at && same(&r.actions, actions))
-    };
+    let shows =
+        |at: &RouteAt, actions: &[Action]| sight.routes.iter().any(|r| r.at == *at && same(&r.actions, actions));
     let written = writes.iter().find(|w| !shows(&w.at, &w.actions)).map(|w| w.at.arn().to_owned());
-    let all = scene.routes.iter().zip(wanted).find(|(r, w)| !shows(&r.at, w)).map(|(r, _)| r.at.arn().to_owned());
+    let all = wanted.iter().find(|w| !shows(&w.route.at, &w.actions)).map(|w| w.route.at.arn().to_owned());
     Ok(written.or(all))
 }

@@ -290,7 +290,7 @@ impl Reader<'_, '_> {
             fields.get("start_timeout").and_then(|n| self.period(n, "start_timeout", "20m", &Bounds::START));
         Some(Health {
             errors: errors.unwrap_or_default(),
-            latency,
+            latency: latency.or(default.latency),
             alarms: alarms.unwrap_or_default(),
             min_requests: min_requests.unwrap_or(default.min_requests),
             on_no_data: on_no_data.unwrap_or_default(),

@@ -34,7 +34,12 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
     Some(match &record.event {
         Event::Opened(header) => {
             let at = header.sandbox.as_ref().map_or_else(String::new, |s| format!(" on the sandbox ({s})"));
-            format!("run {} opened{at}: {} operations, then {} stages", header.run, header.plan.prepare.len(), header.plan.playbook.stages.len())
+            format!(
+                "run {} opened{at}: {} operations, then {} stages",
+                header.run,
+                header.plan.prepare.len(),
+                header.plan.playbook.stages.len()
+            )
         }
         Event::Resumed { verb } => format!("resumed by `migrate {verb}`"),
         Event::Intended { .. } | Event::UndoIntended { .. } => return None,
@@ -45,7 +50,9 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         Event::ShiftIntended { stage: 0, .. } => "sending all traffic home".to_owned(),
         Event::ShiftIntended { stage, share } => format!("stage {stage}: giving green {share} of the traffic"),
         Event::ShiftSettled { stage: 0, outcome } => settled("all traffic is home, read back", outcome),
-        Event::ShiftSettled { stage, outcome } => settled(&format!("stage {stage}: every route shows the share"), outcome),
+        Event::ShiftSettled { stage, outcome } => {
+            settled(&format!("stage {stage}: every route shows the share"), outcome)
+        }
         Event::BakeBegan { stage, until } => format!("stage {stage} bakes until {}", until.format("%F %T UTC")),
         Event::Judged { judgement, .. } => {
             format!("{}: {}", judgement.verdict.words(), judgement.reason)
@@ -65,7 +72,8 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
 fn settled(what: &str, outcome: &Settlement) -> String {
     match outcome {
         Settlement::Done(made) => {
-            let made: Vec<&str> = made.iter().filter(|(k, _)| *k != "scaling-released").map(|(_, v)| v.as_str()).collect();
+            let made: Vec<&str> =
+                made.iter().filter(|(k, _)| *k != "scaling-released").map(|(_, v)| v.as_str()).collect();
             if made.is_empty() { what.to_owned() } else { format!("{what}: {}", made.join(", ")) }
         }
         Settlement::NotDone(error) => format!("not done ({what}): {error}"),

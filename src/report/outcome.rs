@@ -5,9 +5,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::clock::Signal;
 use crate::cloud::{Cause as CallCause, CloudError};
 use crate::execute::Stop;
-use crate::clock::Signal;
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::JournalError;
 use crate::journal::{Cause, HoldReason};
@@ -105,8 +105,11 @@ impl From<JournalError> for Failure {
                 .hint("wait for it; `migrate rollback` asks it to give way"),
             JournalError::Io { .. } => Failure::new(Outcome::Error, error.to_string())
                 .hint("nothing was changed that the journal does not know; mend the cause and repeat the command"),
-            JournalError::Damaged { .. } | JournalError::Impossible(_) => Failure::new(Outcome::Error, error.to_string())
-                .hint("keep the file: it is the record of the run; restore it from a copy, or remove the damage by hand"),
+            JournalError::Damaged { .. } | JournalError::Impossible(_) => {
+                Failure::new(Outcome::Error, error.to_string()).hint(
+                    "keep the file: it is the record of the run; restore it from a copy, or remove the damage by hand",
+                )
+            }
             JournalError::Newer { .. } => Failure::new(Outcome::Error, error.to_string()).hint("update migrate"),
         }
     }
@@ -150,14 +153,14 @@ fn outcome(verb: Verb, stop: &Stop, progress: &Progress) -> (Outcome, String) {
             Cause::Asked if matches!(verb, Verb::Rollback) => (Outcome::Ok, "all traffic is home, verified".to_owned()),
             Cause::Asked => (Outcome::RolledBack, format!("the run was rolled back: {reason}")),
             Cause::Refused if verb != Verb::Rollback => (Outcome::Blocked, reason.clone()),
-            _ if verb == Verb::Rollback => (Outcome::Ok, format!("all traffic is home, verified; it was rolled back because {reason}")),
+            _ if verb == Verb::Rollback => {
+                (Outcome::Ok, format!("all traffic is home, verified; it was rolled back because {reason}"))
+            }
             _ => (Outcome::RolledBack, format!("all traffic is home, verified: {reason}")),
         };
     }
     match stop {
-        Stop::Interrupted(Signal::Yield) => {
-            (Outcome::Locked, "another process has taken the run over".to_owned())
-        }
+        Stop::Interrupted(Signal::Yield) => (Outcome::Locked, "another process has taken the run over".to_owned()),
         Stop::Interrupted(Signal::Interrupt) => (Outcome::Interrupted, interrupted(progress, "SIGINT")),
         Stop::Interrupted(signal) => (Outcome::Terminated, interrupted(progress, signal.name())),
         Stop::Waiting(what) => (Outcome::Held, what.clone()),
@@ -243,7 +246,10 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
         }
     };
     if let Some(judged) = &progress.judged {
-        add("evidence", json!({ "at": judged.at, "tally": judged.judgement.tally, "healthy_hosts": judged.judgement.healthy_hosts }));
+        add(
+            "evidence",
+            json!({ "at": judged.at, "tally": judged.judgement.tally, "healthy_hosts": judged.judgement.healthy_hosts }),
+        );
     }
     if let Some(bake) = &progress.bake {
         add("bake_until", json!(bake.until));

@@ -29,12 +29,18 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     clone_lines(&mut out, plan);
     stages(&mut out, plan, begins);
     let _ = writeln!(out, "\n`migrate rollback`, at any time before `finish`");
-    let _ = writeln!(out, "  restores the {} routes as recorded, in one step, and reads them back", plan.routes().count());
-    let _ = writeln!(out, "  green is {}", match plan.playbook.rollback.green {
-        crate::playbook::AfterRollback::Keep => "kept without traffic; `--remove-green` removes what was created",
-        crate::playbook::AfterRollback::Remove => "removed with everything that was created",
-    });
-    let _ = writeln!(out, "\n`migrate finish`, {} after the last stage at the earliest", plan.playbook.finish.keep_blue);
+    let _ =
+        writeln!(out, "  restores the {} routes as recorded, in one step, and reads them back", plan.routes().count());
+    let _ = writeln!(
+        out,
+        "  green is {}",
+        match plan.playbook.rollback.green {
+            crate::playbook::AfterRollback::Keep => "kept without traffic; `--remove-green` removes what was created",
+            crate::playbook::AfterRollback::Remove => "removed with everything that was created",
+        }
+    );
+    let _ =
+        writeln!(out, "\n`migrate finish`, {} after the last stage at the earliest", plan.playbook.finish.keep_blue);
     operations(&mut out, &plan.finish);
     out
 }
@@ -59,7 +65,8 @@ fn operations(out: &mut String, list: &[Planned]) {
 
 /// What an operation changes, beyond its title.
 fn details(operation: &Operation) -> Vec<String> {
-    let listed = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ");
+    let listed =
+        |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ");
     match operation {
         Operation::CreateTargetGroup(new) => vec![format!("like {}; tags {}", last(&new.from), listed(&new.tags))],
         Operation::SetAttributes { attributes, .. } => attributes.iter().map(|(k, v)| format!("{k} = {v}")).collect(),
@@ -79,7 +86,10 @@ fn details(operation: &Operation) -> Vec<String> {
 fn clone_lines(out: &mut String, plan: &Plan) {
     let service = &plan.inventory.service;
     let definition = &plan.inventory.task_definition;
-    for (title, fields) in [("Carried from blue's service", &service.carried), ("Carried from blue's task definition", &definition.carried)] {
+    for (title, fields) in [
+        ("Carried from blue's service", &service.carried),
+        ("Carried from blue's task definition", &definition.carried),
+    ] {
         if !fields.is_empty() {
             let _ = writeln!(out, "\n{title}");
             table(out, fields);
@@ -99,7 +109,8 @@ fn table(out: &mut String, fields: &BTreeMap<String, String>) {
 }
 
 fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
-    let _ = writeln!(out, "\n`migrate advance` goes through one stage at a time; with `--all` and no hold, from now on");
+    let _ =
+        writeln!(out, "\n`migrate advance` goes through one stage at a time; with `--all` and no hold, from now on");
     for stage in plan.schedule(begins) {
         let approve = if stage.approve { "   waits for an approval" } else { "" };
         let _ = writeln!(
@@ -121,7 +132,8 @@ fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
     for route in plan.routes() {
         let place = route.priority.map_or_else(|| "default action".to_owned(), |p| format!("rule {p}"));
         let port = route.port.map_or_else(String::new, |p| format!(":{p} "));
-        let conditions = if route.conditions.is_empty() { String::new() } else { format!(" ({})", route.conditions.join(", ")) };
+        let conditions =
+            if route.conditions.is_empty() { String::new() } else { format!(" ({})", route.conditions.join(", ")) };
         let weights: Vec<String> = tuples(&at_share(&route.actions, &pairs, first))
             .iter()
             .map(|t| format!("{}={}", last(&t.target_group_arn), t.weight.unwrap_or(1)))

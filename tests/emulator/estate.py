@@ -1,0 +1,353 @@
+"""Seeds an estate to migrate, and its metrics and alarms, through boto3: nothing here is the tool's own code.
+
+  estate.py seed    [--rules N] [--desired N] [--sticky] [--ip-type ipv4]     prints the identifiers of everything as JSON
+  estate.py metrics --load-balancer D [--blue D] [--green D] [--blue-errors R] [--green-errors R] [--green-latency S] [--from MIN] [--to MIN]
+  estate.py alarm   --name N [--state ALARM] [--composite CHILD]
+  estate.py foreign --rule ARN --group ARN --weight W                          somebody else changes one weight of a rule
+
+The endpoints come from AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_CLOUDWATCH, as for every AWS client.
+"""
+
+import argparse
+import datetime
+import json
+import time
+
+import boto3
+from botocore.config import Config
+
+# moto does not look inside; an IAM certificate needs no second service.
+CERTIFICATE = "arn:aws:iam::123456789012:server-certificate/web"
+ACCOUNT = "123456789012"
+
+
+def seed(options):
+    network = seed_network()
+    balancer = seed_balancer(network, options)
+    service = seed_service(network, balancer, options)
+    print(json.dumps({**network, **balancer, **service}))
+
+
+def seed_network():
+    ec2 = boto3.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
+    for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
+        ec2.modify_vpc_attribute(VpcId=vpc, **{attribute: {"Value": True}})
+    block = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"]
+    prefix = block.removesuffix("00::/56")
+
+    def subnet(number, zone, dual):
+        shape = {"CidrBlock": f"10.0.{number}.0/24"} if dual else {"Ipv6Native": True}
+        made = ec2.create_subnet(VpcId=vpc, AvailabilityZone=zone, Ipv6CidrBlock=f"{prefix}{number:02x}::/64", **shape)
+        return made["Subnet"]["SubnetId"]
+
+    dual = [subnet(1, "us-east-1a", True), subnet(2, "us-east-1b", True)]
+    ipv6_only = [subnet(16, "us-east-1a", False), subnet(17, "us-east-1b", False)]
+    group = ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc)["GroupId"]
+    return {"vpc": vpc, "dual_subnets": dual, "ipv6_subnets": ipv6_only, "security_group": group}
+
+
+def target_group(elb, name, vpc, tags=()):
+    return elb.create_target_group(
+        Name=name,
+        Protocol="HTTP",
+        ProtocolVersion="HTTP1",
+        Port=8080,
+        VpcId=vpc,
+        TargetType="ip",
+        IpAddressType="ipv4",
+        HealthCheckPath="/healthz",
+        HealthCheckIntervalSeconds=15,
+        HealthCheckTimeoutSeconds=4,
+        HealthyThresholdCount=3,
+        UnhealthyThresholdCount=4,
+        Matcher={"HttpCode": "200-204"},
+        Tags=[{"Key": k, "Value": v} for k, v in tags] or [{"Key": "made-by", "Value": "estate"}],
+    )["TargetGroups"][0]["TargetGroupArn"]
+
+
+def seed_balancer(network, options):
+    elb = boto3.client("elbv2")
+    balancer = elb.create_load_balancer(
+        Name="web",
+        Subnets=network["dual_subnets"],
+        SecurityGroups=[network["security_group"]],
+        Scheme="internet-facing",
+        Type="application",
+        IpAddressType=options.ip_type,
+    )["LoadBalancers"][0]["LoadBalancerArn"]
+    blue = target_group(elb, "web-blue", network["vpc"], [("team", "shop"), ("cost-centre", "42")])
+    third = target_group(elb, "web-legacy", network["vpc"])
+    other = target_group(elb, "other", network["vpc"])
+    attributes = {"deregistration_delay.timeout_seconds": "45", "load_balancing.algorithm.type": "least_outstanding_requests"}
+    if options.sticky:
+        attributes |= {"stickiness.enabled": "true", "stickiness.type": "lb_cookie", "stickiness.lb_cookie.duration_seconds": "600"}
+    elb.modify_target_group_attributes(TargetGroupArn=blue, Attributes=[{"Key": k, "Value": v} for k, v in attributes.items()])
+    listener = elb.create_listener(
+        LoadBalancerArn=balancer,
+        Protocol="HTTPS",
+        Port=443,
+        Certificates=[{"CertificateArn": CERTIFICATE}],
+        SslPolicy="ELBSecurityPolicy-2016-08",
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": blue}],
+    )["Listeners"][0]["ListenerArn"]
+    rules = seed_rules(elb, listener, blue, third, other, options.rules)
+    return {
+        "load_balancer": balancer,
+        "listener": listener,
+        "blue_group": blue,
+        "third_group": third,
+        "other_group": other,
+        "load_balancer_dimension": balancer.split(":loadbalancer/")[1],
+        "blue_dimension": blue.rsplit(":", 1)[1],
+        **rules,
+    }
+
+
+def seed_rules(elb, listener, blue, third, other, count):
+    def rule(priority, path, actions):
+        condition = {"Field": "path-pattern", "PathPatternConfig": {"Values": [path]}}
+        return elb.create_rule(ListenerArn=listener, Priority=priority, Conditions=[condition], Actions=actions)["Rules"][0]["RuleArn"]
+
+    plain = rule(10, "/api/*", [{"Type": "forward", "TargetGroupArn": blue}])
+    sign_in = {
+        "Type": "authenticate-oidc",
+        "Order": 1,
+        "AuthenticateOidcConfig": {
+            "Issuer": "https://id.example.com",
+            "AuthorizationEndpoint": "https://id.example.com/authorize",
+            "TokenEndpoint": "https://id.example.com/token",
+            "UserInfoEndpoint": "https://id.example.com/userinfo",
+            "ClientId": "web",
+            "ClientSecret": "the-client-secret",
+            "SessionCookieName": "AWSELBAuthSessionCookie",
+            "Scope": "openid email",
+            "SessionTimeout": 3600,
+            "AuthenticationRequestExtraParams": {"display": "page"},
+            "OnUnauthenticatedRequest": "authenticate",
+        },
+    }
+    stuck = {"TargetGroups": [{"TargetGroupArn": blue, "Weight": 1}], "TargetGroupStickinessConfig": {"Enabled": True, "DurationSeconds": 300}}
+    oidc = rule(20, "/account/*", [sign_in, {"Type": "forward", "Order": 2, "ForwardConfig": stuck}]) if count > 1 else None
+    shared = {"TargetGroups": [{"TargetGroupArn": blue, "Weight": 90}, {"TargetGroupArn": third, "Weight": 10}]}
+    weighted = rule(30, "/legacy/*", [{"Type": "forward", "ForwardConfig": shared}]) if count > 2 else None
+    foreign = rule(40, "/other/*", [{"Type": "forward", "TargetGroupArn": other}])
+    # The three rules and the default action are four; --rules asks for fewer, or for more of the plain kind.
+    more = [rule(100 + n, f"/more/{n}/*", [{"Type": "forward", "TargetGroupArn": blue}]) for n in range(max(0, count - 3))]
+    return {"plain_rule": plain, "oidc_rule": oidc, "weighted_rule": weighted, "foreign_rule": foreign, "more_rules": more}
+
+
+def seed_service(network, balancer, options):
+    ecs = boto3.client("ecs")
+    cluster = ecs.create_cluster(clusterName="prod")["cluster"]["clusterArn"]
+    definition = ecs.register_task_definition(
+        family="web",
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        executionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole",
+        taskRoleArn=f"arn:aws:iam::{ACCOUNT}:role/web",
+        runtimePlatform={"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"},
+        tags=[{"key": "team", "value": "shop"}],
+        containerDefinitions=[container()],
+    )["taskDefinition"]["taskDefinitionArn"]
+    service = ecs.create_service(
+        cluster="prod",
+        serviceName="web",
+        taskDefinition=definition,
+        desiredCount=options.desired,
+        launchType="FARGATE",
+        platformVersion="1.4.0",
+        loadBalancers=[{"targetGroupArn": balancer["blue_group"], "containerName": "app", "containerPort": 8080}],
+        networkConfiguration={
+            "awsvpcConfiguration": {
+                "subnets": network["dual_subnets"],
+                "securityGroups": [network["security_group"]],
+                "assignPublicIp": "DISABLED",
+            }
+        },
+        deploymentConfiguration={
+            "maximumPercent": 200,
+            "minimumHealthyPercent": 100,
+            "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+        },
+        healthCheckGracePeriodSeconds=75,
+        enableECSManagedTags=True,
+        enableExecuteCommand=False,
+        propagateTags="SERVICE",
+        availabilityZoneRebalancing="DISABLED",
+        tags=[{"key": "team", "value": "shop"}, {"key": "env", "value": "prod"}],
+    )["service"]["serviceArn"]
+    scaling = boto3.client("application-autoscaling")
+    target = {"ServiceNamespace": "ecs", "ResourceId": "service/prod/web", "ScalableDimension": "ecs:service:DesiredCount"}
+    scaling.register_scalable_target(**target, MinCapacity=2, MaxCapacity=10)
+    scaling.put_scaling_policy(
+        **target,
+        PolicyName="cpu",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 60.0,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"},
+            "ScaleInCooldown": 300,
+            "ScaleOutCooldown": 60,
+        },
+    )
+    wait_until_running(ecs, options.desired)
+    return {"cluster": cluster, "service": service, "task_definition": definition}
+
+
+def wait_until_running(ecs, desired):
+    for _ in range(200):
+        found = ecs.describe_services(cluster="prod", services=["web"])["services"][0]
+        if found["runningCount"] == desired and found["deployments"][0]["rolloutState"] == "COMPLETED":
+            return
+        time.sleep(0.05)
+    raise SystemExit("the estate's service did not become steady: does somebody play ECS?")
+
+
+def container():
+    return {
+        "name": "app",
+        "image": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/shop/web:1.4.2",
+        "essential": True,
+        "memory": 512,
+        "portMappings": [{"containerPort": 8080, "protocol": "tcp", "name": "http", "appProtocol": "http"}],
+        "environment": [{"name": "LOG_LEVEL", "value": "info"}, {"name": "DB_HOST", "value": "db.example.com"}],
+        "secrets": [{"name": "DB_PASSWORD", "valueFrom": f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/web/db"}],
+        "healthCheck": {"command": ["CMD-SHELL", "curl -f http://localhost:8080/healthz"], "interval": 10, "timeout": 5, "retries": 3},
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {"awslogs-group": "/ecs/web", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "web"},
+        },
+        "stopTimeout": 30,
+    }
+
+
+# --- metrics -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def cloudwatch():
+    # boto3 compresses large PutMetricData bodies; ministack does not decompress them.
+    return boto3.client("cloudwatch", config=Config(disable_request_compression=True))
+
+
+def metrics(options):
+    """What a load balancer publishes, a point a minute, from --from to --to minutes relative to now."""
+    now = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
+    minutes = [now + datetime.timedelta(minutes=n) for n in range(options.from_minute, options.to_minute)]
+    points = []
+    if options.blue:
+        points += arm(options.load_balancer, options.blue, minutes, options.blue_requests, options.blue_errors, options.blue_latency)
+    if options.green:
+        points += arm(options.load_balancer, options.green, minutes, options.green_requests, options.green_errors, options.green_latency)
+    client = cloudwatch()
+    for start in range(0, len(points), 1000):
+        client.put_metric_data(Namespace="AWS/ApplicationELB", MetricData=points[start : start + 1000])
+    print(json.dumps({"points": len(points), "from": minutes[0].isoformat(), "to": minutes[-1].isoformat()}))
+
+
+def arm(balancer, group, minutes, requests, error_rate, latency):
+    dimensions = [{"Name": "LoadBalancer", "Value": balancer}, {"Name": "TargetGroup", "Value": group}]
+    owed = 0.0  # errors not yet whole, so that a rate below one a minute still comes out right
+    points = []
+
+    def point(name, minute, **value):
+        points.append({"MetricName": name, "Dimensions": dimensions, "Timestamp": minute, **value})
+
+    for minute in minutes:
+        point("HealthyHostCount", minute, Value=2.0)
+        point("UnHealthyHostCount", minute, Value=0.0)
+        if requests == 0:
+            continue
+        owed += requests * error_rate
+        errors, owed = int(owed), owed - int(owed)
+        point("RequestCount", minute, Value=float(requests))
+        point("HTTPCode_Target_2XX_Count", minute, Value=float(requests - errors))
+        if errors:  # AWS publishes it only when it is not zero
+            point("HTTPCode_Target_5XX_Count", minute, Value=float(errors))
+        values = [latency * factor for factor in (0.5, 0.8, 1.0, 1.3, 2.0)]
+        counts = [requests * share for share in (0.2, 0.3, 0.3, 0.15, 0.05)]
+        point("TargetResponseTime", minute, Values=values, Counts=counts)
+    return points
+
+
+# --- alarms ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def alarm(options):
+    client = cloudwatch()
+    if options.composite:
+        client.put_composite_alarm(AlarmName=options.name, AlarmRule=f"ALARM({options.composite})")
+    else:
+        client.put_metric_alarm(
+            AlarmName=options.name,
+            Namespace="Shop",
+            MetricName="CheckoutFailures",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1e9,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+    client.set_alarm_state(AlarmName=options.name, StateValue=options.state, StateReason="set by a test")
+    found = client.describe_alarms(AlarmNames=[options.name], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    print(json.dumps([a["StateValue"] for a in found["MetricAlarms"] + found["CompositeAlarms"]]))
+
+
+def foreign(options):
+    """Somebody else's console: the rule's actions as they are, with one weight changed."""
+    elb = boto3.client("elbv2")
+    actions = elb.describe_rules(RuleArns=[options.rule])["Rules"][0]["Actions"]
+    for action in actions:
+        for entry in action.get("ForwardConfig", {}).get("TargetGroups", []):
+            if entry["TargetGroupArn"] == options.group:
+                entry["Weight"] = options.weight
+        if len(action.get("ForwardConfig", {}).get("TargetGroups", [])) > 1:
+            action.pop("TargetGroupArn", None)
+        if action["Type"] == "authenticate-oidc":
+            action["AuthenticateOidcConfig"]["UseExistingClientSecret"] = True
+    print(json.dumps(elb.modify_rule(RuleArn=options.rule, Actions=actions)["Rules"][0]["Actions"]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(required=True)
+    one = verbs.add_parser("seed")
+    one.set_defaults(run=seed)
+    one.add_argument("--rules", type=int, default=3, help="rules that forward to blue, besides the default action")
+    one.add_argument("--desired", type=int, default=2)
+    one.add_argument("--sticky", action="store_true", help="blue has lb_cookie stickiness of its own")
+    one.add_argument("--ip-type", default="dualstack")
+    two = verbs.add_parser("metrics")
+    two.set_defaults(run=metrics)
+    two.add_argument("--load-balancer", required=True, help="app/NAME/ID, as the dimension has it")
+    two.add_argument("--blue", help="targetgroup/NAME/ID; points written twice are added up, so write each group once")
+    two.add_argument("--green")
+    for name, kind, default in (
+        ("--blue-requests", int, 600),
+        ("--green-requests", int, 600),
+        ("--blue-errors", float, 0.001),
+        ("--green-errors", float, 0.001),
+        ("--blue-latency", float, 0.05),
+        ("--green-latency", float, 0.05),
+    ):
+        two.add_argument(name, type=kind, default=default)
+    two.add_argument("--from", dest="from_minute", type=int, default=-90)
+    two.add_argument("--to", dest="to_minute", type=int, default=720)
+    three = verbs.add_parser("alarm")
+    three.set_defaults(run=alarm)
+    three.add_argument("--name", required=True)
+    three.add_argument("--state", default="OK")
+    three.add_argument("--composite")
+    four = verbs.add_parser("foreign")
+    four.set_defaults(run=foreign)
+    for name in ("--rule", "--group"):
+        four.add_argument(name, required=True)
+    four.add_argument("--weight", type=int, required=True)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+//! The engine against the simulated cloud: whole runs, in memory, in virtual time.
+//!
+//! A [`lab::Lab`] carries out the verbs as the command line does, with a journal that can fail at
+//! any append. Sweeps break every call and every append in turn and want one of two ends: the goal,
+//! or exactly the origin.
+
+mod lab;
+mod paths;
+mod sweeps;
