@@ -63,7 +63,8 @@ fn back_from_every_stage() {
         assert_eq!(place.routes(), original, "after {advances} stages");
         moved(&place, &["rollback", "--remove-green"], 0, "rolled_back", 0);
         let universe: serde_json::Value = serde_json::from_str(&place.read(".migrate/web/universe.json")).unwrap();
-        assert!(!universe["services"].to_string().contains("web-ipv6"), "{}", universe["services"]);
+        let green = &universe["services"]["prod/web-ipv6"]["service"]["actual"];
+        assert_ne!(green["status"], "ACTIVE", "{green}");
         assert!(!universe["target_groups"].to_string().contains("targetgroup/web-ipv6"));
     }
 }
@@ -71,18 +72,29 @@ fn back_from_every_stage() {
 /// A run that was rolled back makes room for another of its name.
 #[test]
 fn again_after_a_rollback() {
-    let place = Place::started();
+    // Nothing was created that could be left over: the run held before its first operation.
+    let place = Place::new();
+    place.write("web.yaml", WEB);
+    let mut start = place.spawn(&["start", "web.yaml", "--sandbox"]);
+    start.until("opened");
+    start.kill();
     place.run(&["rollback", "--remove-green"]).exits(0);
     moved(&place, &["start", "web.yaml", "--sandbox"], 0, "ready", 0);
     assert!(place.path(".migrate/web/journal-1.jsonl").exists());
     moved(&place, &["advance"], 0, "ready", 1);
+    // A green that was kept is in the way of the next run, and the remedy is named.
+    place.run(&["rollback"]).exits(0);
+    place.run(&["start", "web.yaml", "--sandbox"]).exits(3).tells("migrate rollback web --remove-green");
 }
 
 #[test]
 fn without_waiting() {
     let place = Place::started();
-    let shifted = moved(&place, &["advance", "--no-wait"], 4, "baking", 1);
-    assert!(shifted["bake_until"].is_string(), "{shifted}");
+    let shifted = moved(&place, &["advance", "--no-wait"], 0, "baking", 1);
+    assert_eq!(shifted["green_share"], 10.0);
+    // Called again, it looks, and says how long the bake still takes.
+    let baking = moved(&place, &["advance", "--no-wait"], 4, "baking", 1);
+    assert!(baking["bake_until"].is_string(), "{baking}");
     moved(&place, &["advance"], 0, "ready", 1);
 }
 
