@@ -32,7 +32,7 @@ pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> 
         (joining && same(found, &route.actions))
             || scene.written.iter().any(|s| same(found, &at_share(&route.actions, &pairs, *s)))
     };
-    match compare(scene, &sight, &wanted, &acceptable) {
+    match compare(scene, &sight, &wanted, &acceptable, Matching::Leave) {
         Comparison { drift: Some(drift), .. } => Ok(Outcome::Drift(drift)),
         Comparison { writes, .. } => write(scene, &writes, &wanted, None),
     }
@@ -50,7 +50,10 @@ pub(super) fn go_home(scene: &Scene) -> Result<Outcome, CloudError> {
         scene.written.iter().any(|s| same(found, &at_share(&route.actions, &pairs, *s)))
     };
     let wanted: Vec<Wanted> = there.into_iter().map(|route| Wanted { route, actions: route.actions.clone() }).collect();
-    let comparison = compare(scene, &sight, &wanted, &acceptable);
+    // Reads lag writes: a route that shows its original may only show it still. Only here do routes
+    // go back to a state that they have had, so only here is what looks right written all the same.
+    let as_recorded = |route: &Route, found: &[Action]| same(found, &route.actions) || acceptable(route, found);
+    let comparison = compare(scene, &sight, &wanted, &as_recorded, Matching::Write);
     if !comparison.writes.is_empty()
         && let Some(not_yet) = capacity(scene, &sight)?
     {
@@ -78,7 +81,7 @@ pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
         return Ok(refusal);
     }
     let acceptable = |route: &Route, found: &[Action]| same(found, &at_share(&route.actions, &pairs, Share::ALL));
-    match compare(scene, &sight, &wanted, &acceptable) {
+    match compare(scene, &sight, &wanted, &acceptable, Matching::Leave) {
         Comparison { drift: Some(drift), .. } => Ok(Outcome::Drift(drift)),
         Comparison { writes, .. } => write(scene, &writes, &wanted, None),
     }
@@ -187,17 +190,25 @@ struct Comparison {
     drift: Option<Drift>,
 }
 
+/// What is done with a route that shows what is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Matching {
+    Leave,
+    Write,
+}
+
 fn compare(
     scene: &Scene,
     sight: &Sight,
     wanted: &[Wanted],
     acceptable: &dyn Fn(&Route, &[Action]) -> bool,
+    matching: Matching,
 ) -> Comparison {
     let mut comparison = Comparison { writes: Vec::new(), drift: None };
     for Wanted { route, actions } in wanted {
         let found = sight.routes.iter().find(|r| r.at == route.at).map(|r| r.actions.as_slice());
         match found {
-            Some(found) if same(found, actions) => {}
+            Some(found) if matching == Matching::Leave && same(found, actions) => {}
             Some(found) if acceptable(route, found) => {
                 comparison.writes.push(RouteWrite { at: route.at.clone(), actions: actions.clone() });
             }
