@@ -1,5 +1,7 @@
 //! The one integration binary: one link instead of one for each file.
 
+mod edge;
 mod engine;
+mod house;
 mod playbook;
 mod wire;

@@ -1,0 +1,85 @@
+//! Every shipped playbook in every scenario ends as its author would expect.
+
+use super::{CONTRACT, Place, shipped};
+
+/// Exit code, outcome and state of a rehearsal, whatever the playbook.
+fn expected(scenario: &str) -> (i32, &'static str, &'static str) {
+    match scenario {
+        "green-errors" | "green-slow" => (5, "rolled_back", "rolled_back"),
+        "green-unreachable" | "metrics-outage" => (4, "held", "held"),
+        _ => (0, "ok", "finished"),
+    }
+}
+
+fn every_playbook(scenario: &str) {
+    let place = Place::new();
+    for path in shipped() {
+        let file = path.to_str().unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let (code, outcome, state) = expected(scenario);
+        let done = place.run(&["rehearse", file, "--scenario", scenario, "--json"]).exits(code);
+        let object = done.object();
+        assert_eq!((&object["outcome"], &object["state"]), (&outcome.into(), &state.into()), "{name}: {object}");
+        assert!(CONTRACT.iter().all(|field| object.get(field).is_some()), "{object}");
+        let share = object["green_share"].as_f64().unwrap();
+        assert!(if state == "rolled_back" { share == 0.0 } else { share <= 100.0 }, "{object}");
+    }
+}
+
+#[test]
+fn healthy() {
+    every_playbook("healthy");
+}
+
+#[test]
+fn green_errors() {
+    every_playbook("green-errors");
+}
+
+#[test]
+fn green_slow() {
+    every_playbook("green-slow");
+}
+
+#[test]
+fn green_unreachable() {
+    every_playbook("green-unreachable");
+}
+
+#[test]
+fn metrics_outage() {
+    every_playbook("metrics-outage");
+}
+
+#[test]
+fn throttled() {
+    every_playbook("throttled");
+}
+
+/// The same seed is the same run; another seed is another.
+#[test]
+fn a_rehearsal_can_be_repeated() {
+    let place = Place::new();
+    place.write("web.yaml", super::WEB);
+    let reason = |seed: &str| place.run(&["rehearse", "web.yaml", "--seed", seed, "--json"]).object()["reason"].clone();
+    assert_eq!(reason("7"), reason("7"));
+    let counts = |seed: &str| place.run(&["rehearse", "web.yaml", "--seed", seed]).err;
+    assert_ne!(counts("7"), counts("8"));
+}
+
+/// The verbs give the same ending as the rehearsal, and the run stays to be looked at.
+#[test]
+fn the_verbs_end_like_the_rehearsal() {
+    for (scenario, start, advance, state) in
+        [("green-errors", 0, 5, "rolled_back"), ("metrics-outage", 0, 4, "held"), ("green-unreachable", 4, 2, "held")]
+    {
+        let place = Place::new();
+        place.write("web.yaml", super::WEB);
+        place.run(&["start", "web.yaml", &format!("--sandbox={scenario}")]).exits(start);
+        place.run(&["advance", "--json"]).exits(advance);
+        assert_eq!(place.status()["state"], state, "{scenario}");
+        // Whatever became of the run, the way home is open, and it is home.
+        place.run(&["rollback"]).exits(0);
+        assert_eq!(place.routes(), super::original_routes(super::WEB), "{scenario}");
+    }
+}
