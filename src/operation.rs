@@ -282,6 +282,7 @@ impl Operation {
             Operation::AssociateGreen(_) => {
                 "an alias record that evaluates this load balancer's health sees one more, still empty, target group"
             }
+            Operation::HoldScaling(hold) if hold.held.dynamic_out => "blue is never scaled out again by itself",
             Operation::HoldScaling(_) => "blue does not scale in; a rollback restores its scaling",
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",

@@ -247,9 +247,11 @@ fn twin_name(name: &str) -> String {
     format!("{}-{}-ipv6", kept.trim_end_matches('-'), &digest[..8])
 }
 
-/// Blue's attributes, those left out that a new group of type ip cannot be given.
+/// Blue's attributes, those left out that a new group of type ip cannot be given. An empty value,
+/// such as that of an application cookie's name that is not in use, can be read but not set.
 fn attributes(group: &TargetGroup) -> BTreeMap<String, String> {
-    group.attributes.iter().filter(|(k, _)| !k.starts_with("lambda.")).map(|(k, v)| (k.clone(), v.clone())).collect()
+    let settable = |(k, v): &(&String, &String)| !k.starts_with("lambda.") && !v.is_empty();
+    group.attributes.iter().filter(settable).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 fn probe(playbook: &Playbook, inventory: &Inventory, groups: &[&TargetGroup], balancer: &str) -> AssociateGreen {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::assess::{load, look, refusal, show};
 use super::drive::drive;
@@ -16,6 +16,7 @@ use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{self, RunStore, Store};
 use crate::journal::{Event, FORMAT, Header, Record};
 use crate::plan::{Plan, digest};
+use crate::playbook::Playbook;
 use crate::report::history::object;
 use crate::report::outcome::{Failure, Outcome, Verb};
 use crate::report::{Form, out};
@@ -107,6 +108,7 @@ fn open(
     };
     if let Some(site) = &aws {
         let plan = checked(site, read, saved)?;
+        lasting(site, &read.playbook)?;
         let (mut store, records) = RunStore::open(dir)?;
         return begin(common, site, &mut store, &records, plan, read, None);
     }
@@ -115,6 +117,22 @@ fn open(
     let site = Site::sandbox(dir, &read.playbook, scenario, sandbox.seed, ear)?;
     let plan = checked(&site, read, saved)?;
     begin(common, &site, &mut store, &records, plan, read, Some(scenario.to_string()))
+}
+
+/// Refuses credentials that end while green is still coming up, or leave nothing for the way home.
+fn lasting(site: &Site, playbook: &Playbook) -> Result<(), Failure> {
+    let Some(expires) = site.cloud().identity()?.expires else { return Ok(()) };
+    let left = expires - site.clock().now();
+    let need = TimeDelta::from_std(playbook.health.start_timeout.0).unwrap_or(TimeDelta::MAX);
+    if left >= need {
+        return Ok(());
+    }
+    let text = format!(
+        "the credentials expire in {} min, and green may take {} to become healthy",
+        left.num_minutes(),
+        playbook.health.start_timeout
+    );
+    Err(Failure::new(Outcome::Credentials, text).hint("get fresh credentials, or shorten `health.start_timeout`"))
 }
 
 /// The plan, unless the estate or a stale saved plan forbids it.
