@@ -4,6 +4,7 @@
 //! any append. Sweeps break every call and every append in turn and want one of two ends: the goal,
 //! or exactly the origin.
 
+mod drift;
 mod lab;
 mod paths;
 mod sweeps;

@@ -4,6 +4,7 @@
 //! that cannot happen in the present phase is refused, never guessed around.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -16,7 +17,8 @@ use crate::traffic::Share;
 /// The state of one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    pub header: Header,
+    /// Shared, because every append clones the state before it counts.
+    pub header: Arc<Header>,
     pub phase: Phase,
     /// State of each operation of the plan that was begun.
     pub operations: BTreeMap<String, Attempt>,
@@ -142,7 +144,7 @@ impl Progress {
             return Err(Impossible { seq: record.seq, event: record.event.name(), phase });
         };
         Ok(Progress {
-            header: (**header).clone(),
+            header: Arc::new((**header).clone()),
             phase: Phase::Preparing,
             operations: BTreeMap::new(),
             undos: BTreeMap::new(),
