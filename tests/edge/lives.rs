@@ -92,10 +92,10 @@ fn without_waiting() {
     let place = Place::started();
     let shifted = moved(&place, &["advance", "--no-wait"], 0, "baking", 1);
     assert_eq!(shifted["green_share"], 10.0);
-    // Called again, it looks, and says how long the bake still takes.
+    // Called again, it means the next stage, and says how long the bake before it still takes.
     let baking = moved(&place, &["advance", "--no-wait"], 4, "baking", 1);
     assert!(baking["bake_until"].is_string(), "{baking}");
-    moved(&place, &["advance"], 0, "ready", 1);
+    moved(&place, &["advance"], 0, "ready", 2);
 }
 
 #[test]
