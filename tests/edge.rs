@@ -192,11 +192,17 @@ impl Running {
     /// Reads until the event of this name; fails where the process ends before it.
     #[track_caller]
     fn until(&mut self, event: &str) {
+        self.until_of(event, "");
+    }
+
+    /// Reads until the event of this name of this operation.
+    #[track_caller]
+    fn until_of(&mut self, event: &str, operation: &str) {
         let wanted = format!("\"event\":\"{event}\"");
         let mut line = String::new();
-        while !line.contains(&wanted) {
+        while !(line.contains(&wanted) && line.contains(operation)) {
             line.clear();
-            assert!(self.events.read_line(&mut line).unwrap() > 0, "it ended before the event {event}");
+            assert!(self.events.read_line(&mut line).unwrap() > 0, "it ended before the event {event} {operation}");
         }
     }
 

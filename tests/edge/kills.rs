@@ -7,7 +7,7 @@ use super::{Place, WEB, original_routes};
 /// How often one command is killed before it may end.
 const KILLS: usize = 5;
 /// How many runs; each takes other moments.
-const RUNS: u64 = 8;
+const RUNS: u64 = 6;
 
 /// Moments that differ from run to run, and are the same for the same run.
 struct Moments {
@@ -27,17 +27,21 @@ impl Moments {
     }
 }
 
+/// Lets some microseconds pass: between two records there are effects and files to be cut off.
+fn spin(micros: u64) {
+    let later = Instant::now() + Duration::from_micros(micros);
+    while Instant::now() < later {
+        std::hint::spin_loop();
+    }
+}
+
 /// Calls a command until it ends by itself; kills it at some moment before.
 fn through(place: &Place, args: &[&str], moments: &mut Moments) -> i32 {
     for _ in 0..KILLS {
         let mut running = place.spawn(args);
         running.events(usize::try_from(moments.below(6)).unwrap());
-        // A little later than the event: between two records there are effects and files to be cut off.
         let longest = if moments.below(4) == 0 { 12_000 } else { 1_500 };
-        let later = Instant::now() + Duration::from_micros(moments.below(longest));
-        while Instant::now() < later {
-            std::hint::spin_loop();
-        }
+        spin(moments.below(longest));
         if let Some(code) = running.kill() {
             return code;
         }
@@ -69,30 +73,65 @@ fn forward_and_back_home() {
         assert_eq!(place.run(&["rollback", "web", "--remove-green"]).code, 0, "run {seed}");
         assert_eq!(place.routes().to_string(), original.to_string(), "run {seed}: not the original routes");
     }
-    assert!(killed > 30, "only {killed} processes were killed in time: the moments come too late");
+    assert!(killed > 20, "only {killed} processes were killed in time: the moments come too late");
 }
 
-/// One verb is killed in the middle, and another is called: the way home is open from anywhere.
+/// Every verb is killed behind each of its events, and the next one is the rollback: what was begun
+/// and is not recorded as done goes home too.
 #[test]
 fn home_from_anywhere() {
     let original = original_routes(WEB);
-    for seed in 100..100 + 2 * RUNS {
-        let moments = &mut Moments::of(seed);
-        let place = Place::new();
+    // `start` has 20 events, and an `advance` its first eight before the bake is a matter of waiting.
+    let start = (0..=20).map(|events| (None, events));
+    let advance = (0..=8).map(|events| (Some("advance"), events));
+    for (case, (verb, events)) in start.chain(advance).cycle().take(45).enumerate() {
+        let moments = &mut Moments::of(case as u64);
+        let place = if verb.is_some() { Place::started() } else { Place::new() };
         place.write("web.yaml", WEB);
-        let verbs: [&[&str]; 2] = [&["start", "web.yaml", "--sandbox"], &["advance", "--all"]];
-        for verb in verbs {
-            let mut running = place.spawn(verb);
-            running.events(usize::try_from(moments.below(30)).unwrap());
-            running.kill();
-        }
+        let mut running = match verb {
+            Some(verb) => place.spawn(&[verb, "web"]),
+            None => place.spawn(&["start", "web.yaml", "--sandbox"]),
+        };
+        running.events(events);
+        spin(moments.below(3_000));
+        running.kill();
         let back = place.run(&["rollback", "web"]);
         // A start that was killed before its first record has changed nothing.
-        assert!(back.code == 0 || back.err.contains("there is no run"), "run {seed}: {back:?}");
+        assert!(back.code == 0 || back.err.contains("there is no run"), "case {case}: {back:?}");
         if back.code == 0 {
-            assert_eq!(place.routes().to_string(), original.to_string(), "run {seed}: not the original routes");
+            assert_eq!(place.routes().to_string(), original.to_string(), "{verb:?} killed after {events} events");
         }
     }
+}
+
+/// The moments that matter most: production routes are being written, and nothing says yet that they are.
+#[test]
+fn home_while_the_routes_are_written() {
+    let original = original_routes(WEB);
+    let mut touched = 0;
+    for case in 0..32 {
+        let shifts = case % 2 == 1;
+        let place = if shifts { Place::started() } else { Place::new() };
+        place.write("web.yaml", WEB);
+        let before = if shifts { place.routes() } else { original.clone() };
+        let running = if shifts {
+            let mut advance = place.spawn(&["advance", "web"]);
+            advance.until("shift_intended");
+            advance
+        } else {
+            let mut start = place.spawn(&["start", "web.yaml", "--sandbox"]);
+            start.until_of("intended", "join-routes");
+            start
+        };
+        spin(case * 180);
+        running.kill();
+        let journal = place.read(".migrate/web/journal.jsonl");
+        let open = journal.lines().last().unwrap().contains("intended");
+        touched += usize::from(shifts && open && place.routes() != before);
+        place.run(&["rollback", "web"]).exits(0);
+        assert_eq!(place.routes().to_string(), original.to_string(), "case {case}");
+    }
+    assert!(touched > 0, "no kill came between the writes and their record");
 }
 
 #[test]
