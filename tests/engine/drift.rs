@@ -4,8 +4,8 @@ use migrate::cloud::Cause;
 use migrate::cloud::sim::{Fault, FaultAt, FaultKind, Scenario, Tamper};
 use migrate::execute::Stop;
 use migrate::inventory::{Action, Route, RouteAt};
-use migrate::journal::HoldReason;
 use migrate::journal::progress::Phase;
+use migrate::journal::{Event, HoldReason, Settlement};
 
 use super::lab::{End, Lab};
 
@@ -260,4 +260,28 @@ fn a_world_that_is_not_ready_blocks_before_anything_is_written() {
     assert!(findings.iter().any(|f| f.rule == "load-balancer-not-dualstack"));
     assert!(lab.store.records.is_empty());
     assert_eq!(lab.sim.universe().estate_fingerprint(), before);
+}
+
+/// Invariant 5: what was accepted is not yet what is. A shift whose reading back fails is not done.
+#[test]
+fn a_shift_counts_only_when_it_was_read_back() {
+    for stage in 0..3 {
+        let mut lab = at_stage(stage);
+        let seen = lab.sim.universe().calls.by_operation["observe"];
+        // The third sweep of `advance`: one to judge, one before the writes, one to read back.
+        let blind = FaultAt::Nth { operation: "observe".into(), n: seen + 3 };
+        let fault = Fault { call: blind, kind: FaultKind::RefuseBefore(Cause::Throttled) };
+        lab.sim.with(|u| u.faults = vec![fault]).unwrap();
+        assert!(lab.advance(false, true).reached());
+        let outcomes: Vec<&Settlement> = lab
+            .store
+            .records
+            .iter()
+            .filter_map(|r| match &r.event {
+                Event::ShiftSettled { stage: s, outcome } if *s == stage + 1 => Some(outcome),
+                _ => None,
+            })
+            .collect();
+        assert!(matches!(outcomes[..], [Settlement::Unknown(_), Settlement::Done(_)]), "{outcomes:?}");
+    }
 }
