@@ -270,13 +270,15 @@ fn failures_are_counted_and_given_up() {
         append(p, Event::Settled { operation: operation.clone(), outcome }).unwrap()
     };
     for attempt in 1..6 {
-        progress = fail(&progress, CallCause::Throttled);
+        progress = fail(&progress, CallCause::Unreachable);
         let now = progress.last.1;
         let Step::WaitUntil(until, why) = decide(&progress, now) else { panic!("attempt {attempt}") };
         assert!(until - now == TimeDelta::seconds((1 << attempt).min(60)) && why.contains("said"), "{attempt}");
         assert_eq!(decide(&progress, until), Step::Perform(operation.clone()));
     }
-    progress = fail(&progress, CallCause::Throttled);
+    // Others have their turn first: throttling is waited out three times as long.
+    assert!(matches!(decide(&fail(&progress, CallCause::Throttled), progress.last.1), Step::WaitUntil(..)));
+    progress = fail(&progress, CallCause::Unreachable);
     let Step::Record(Event::Held { why, reason }) = decide(&progress, progress.last.1) else { panic!() };
     assert!(why == HoldReason::Failing && reason.contains("6 attempts"), "{reason}");
     let resumed = append(&progress, Event::Resumed { verb: "start".into() }).unwrap();

@@ -204,6 +204,7 @@ impl Lab {
             run: self.playbook.name.clone(),
             id: "test-run-1".into(),
             plan,
+            playbook_file: "playbook.yaml".to_owned(),
             playbook_text: String::new(),
             sandbox: Some("test".into()),
             time_scale: None,
