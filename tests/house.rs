@@ -23,10 +23,13 @@ const PURE: [&str; 8] = [
 ];
 
 /// What a pure room may not name, and what to do instead.
-const IMPURE: [(&str, &str); 10] = [
+const IMPURE: [(&str, &str); 13] = [
     ("std::env", "take the value as an argument"),
     ("std::fs", "take the text as an argument"),
-    ("Socket", "ask a port outside; an address is data"),
+    ("std::{", "import one by one: a group hides what is used"),
+    ("TcpStream", "ask a port outside; only an address is data"),
+    ("TcpListener", "ask a port outside; only an address is data"),
+    ("UdpSocket", "ask a port outside; only an address is data"),
     ("std::process", "ask a port outside"),
     ("SystemTime", "take `now` as a value"),
     ("Instant", "take `now` as a value"),

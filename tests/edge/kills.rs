@@ -10,12 +10,20 @@ const KILLS: usize = 5;
 const RUNS: u64 = 8;
 
 /// Moments that differ from run to run, and are the same for the same run.
-struct Moments(u64);
+struct Moments {
+    state: u64,
+    /// Processes that were killed before they had ended.
+    killed: usize,
+}
 
 impl Moments {
+    fn of(run: u64) -> Moments {
+        Moments { state: run, killed: 0 }
+    }
+
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % limit
     }
 }
 
@@ -33,6 +41,7 @@ fn through(place: &Place, args: &[&str], moments: &mut Moments) -> i32 {
         if let Some(code) = running.kill() {
             return code;
         }
+        moments.killed += 1;
         // Whatever was cut off, the journal can be read.
         let seen = place.run(&["history"]);
         assert!(seen.code == 0 || seen.err.contains("there is no run"), "{seen:?}");
@@ -43,8 +52,9 @@ fn through(place: &Place, args: &[&str], moments: &mut Moments) -> i32 {
 #[test]
 fn forward_and_back_home() {
     let original = original_routes(WEB);
+    let mut killed = 0;
     for seed in 1..=RUNS {
-        let moments = &mut Moments(seed);
+        let moments = &mut Moments::of(seed);
         let place = Place::new();
         place.write("web.yaml", WEB);
         assert_eq!(through(&place, &["start", "web.yaml", "--sandbox"], moments), 0, "run {seed}");
@@ -52,12 +62,14 @@ fn forward_and_back_home() {
             assert_eq!(through(&place, &["advance", "web"], moments), 0, "run {seed}, advance {stage}");
         }
         assert_eq!(through(&place, &["rollback", "web"], moments), 0, "run {seed}");
+        killed += moments.killed;
         let status = place.status();
         assert_eq!((&status["state"], &status["green_share"]), (&"rolled_back".into(), &0.0.into()), "run {seed}");
         assert_eq!(place.routes().to_string(), original.to_string(), "run {seed}: not the original routes");
         assert_eq!(place.run(&["rollback", "web", "--remove-green"]).code, 0, "run {seed}");
         assert_eq!(place.routes().to_string(), original.to_string(), "run {seed}: not the original routes");
     }
+    assert!(killed > 30, "only {killed} processes were killed in time: the moments come too late");
 }
 
 /// One verb is killed in the middle, and another is called: the way home is open from anywhere.
@@ -65,7 +77,7 @@ fn forward_and_back_home() {
 fn home_from_anywhere() {
     let original = original_routes(WEB);
     for seed in 100..100 + 2 * RUNS {
-        let moments = &mut Moments(seed);
+        let moments = &mut Moments::of(seed);
         let place = Place::new();
         place.write("web.yaml", WEB);
         let verbs: [&[&str]; 2] = [&["start", "web.yaml", "--sandbox"], &["advance", "--all"]];
@@ -85,7 +97,7 @@ fn home_from_anywhere() {
 
 #[test]
 fn forward_to_the_end() {
-    let moments = &mut Moments(4711);
+    let moments = &mut Moments::of(4711);
     let place = Place::new();
     place.write("web.yaml", &WEB.replace(", approve: true", ""));
     assert_eq!(through(&place, &["start", "web.yaml", "--sandbox"], moments), 0);
