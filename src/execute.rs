@@ -161,11 +161,17 @@ impl<'a> Run<'a> {
             _ => String::new(),
         };
         self.append(Event::Settled { operation: id.to_owned(), outcome })?;
-        if refused && matches!(operation, Operation::AssociateGreen(_)) {
-            let reason = format!("the load balancer does not take green beside blue in one action; it said: {said}");
-            self.append(Event::Unwinding { cause: Cause::Refused, reason, remove_green: true })?;
+        if !refused || self.progress.phase != Phase::Preparing {
+            return Ok(());
         }
-        Ok(())
+        // A refusal stays one, however often it is asked for: leave the world as it was found.
+        let reason = match operation {
+            Operation::AssociateGreen(_) => {
+                format!("the load balancer does not take green beside blue in one action; it said: {said}")
+            }
+            _ => format!("AWS refuses to {}; it said: {said}", operation.title()),
+        };
+        self.append(Event::Unwinding { cause: Cause::Refused, reason, remove_green: true })
     }
 
     fn undo(&mut self, id: &str) -> Result<(), JournalError> {

@@ -119,6 +119,8 @@ pub struct Header {
     /// Unique to this run among those of its name.
     pub id: String,
     pub plan: Plan,
+    /// The playbook's file as `start` was given it, to say how to carry on.
+    pub playbook_file: String,
     /// The playbook's text, to show what differs when another is given.
     pub playbook_text: String,
     /// The sandbox scenario, for a run on the simulated cloud.

@@ -4,7 +4,10 @@
 //! any append. Sweeps break every call and every append in turn and want one of two ends: the goal,
 //! or exactly the origin.
 
+mod assessment;
 mod drift;
+mod fold;
 mod lab;
 mod paths;
+mod planning;
 mod sweeps;

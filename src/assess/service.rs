@@ -19,6 +19,7 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
         registries(service),
         exec(service),
         subnets(playbook, service),
+        subnets_unseen(playbook),
         green_name(playbook, inventory),
         code_owned(service),
         scaling(inventory),
@@ -135,6 +136,15 @@ fn subnets(playbook: &Playbook, service: &Service) -> Option<Finding> {
         Finding::block("subnet-of-blue", format!("{first} is a subnet of blue"))
             .evidence(format!("blue runs in {}", service.subnets.join(", ")))
             .remedy("name IPv6-only subnets in `green.network.subnets`; blue's are dual-stack"),
+    )
+}
+
+fn subnets_unseen(playbook: &Playbook) -> Option<Finding> {
+    let subnets = playbook.green.network.subnets.join(", ");
+    Some(
+        Finding::info("subnets-not-checked", "whether green's subnets exist and are IPv6-only is not looked up")
+            .evidence(format!("{subnets}: each needs a ::/0 route to an egress-only or internet gateway, and a zone of the load balancer"))
+            .remedy("ECS refuses a wrong subnet at `migrate start`, which then removes what it created"),
     )
 }
 

@@ -102,12 +102,18 @@ fn lock(dir: &Path, wait: Option<Duration>) -> Result<(RunStore, Vec<Record>), F
 
 pub(super) fn advance(common: &Common, args: &RunArgs, all: bool, no_wait: bool) -> Result<Outcome, Failure> {
     let chosen = choose(common, args)?;
-    let (site, mut store, records) = open(&chosen, None)?;
-    if chosen.progress.phase == Phase::Preparing {
-        return Err(
-            Failure::usage("green is not ready yet").hint("`migrate start PLAYBOOK` carries on with preparing it")
-        );
+    let refuse = |text: String| Failure::usage(text).about(&chosen.progress);
+    if let Some(difference) = &chosen.difference {
+        // Whoever edited the playbook believes that the edit is in force; nothing moves on that.
+        return Err(refuse(format!("the run {} was started with another playbook", chosen.progress.header.run))
+            .hint(difference.clone())
+            .hint("the run keeps its own: give its name instead, or roll it back and start anew"));
     }
+    if chosen.progress.phase == Phase::Preparing {
+        let hint = "`migrate start PLAYBOOK` carries on with preparing it";
+        return Err(refuse("green is not ready yet".to_owned()).hint(hint));
+    }
+    let (site, mut store, records) = open(&chosen, None)?;
     drive(common, Verb::Advance, &site, &mut store, &records, |run| {
         match ask::advance(&run.progress, all, no_wait) {
             Ask::New(goal) => run.append(Event::Advanced(goal))?,
@@ -125,7 +131,9 @@ pub(super) fn rollback(common: &Common, args: &RunArgs, remove_green: bool) -> R
     let wanted = ask::rollback(&progress, removes_green(&progress, remove_green));
     if wanted == Return::TooLate {
         let text = format!("the run {} is past the point of no return: blue is being retired", progress.header.run);
-        return Err(Failure::usage(text).hint("`migrate finish` was the last verb; to go back, migrate again"));
+        return Err(Failure::usage(text)
+            .about(&progress)
+            .hint("`migrate finish` was the last verb; to go back, migrate again"));
     }
     drive(common, Verb::Rollback, &site, &mut store, &records, |run| {
         match wanted {
@@ -143,7 +151,12 @@ pub(super) fn finish(common: &Common, args: &RunArgs, now: bool) -> Result<Outco
     let progress = store::replay(&records)?.unwrap_or(chosen.progress);
     if ask::finish(&progress, site.clock().now()) == Retire::NotShifted {
         let text = format!("the run {} is {}, not shifted", progress.header.run, progress.state());
-        return Err(Failure::usage(text).hint("`migrate advance --all` carries it through the remaining stages first"));
+        let hint = match progress.phase {
+            Phase::RolledBack => "blue serves all traffic; `migrate start PLAYBOOK` begins a new run",
+            Phase::Unwinding => "`migrate rollback` carries on with sending traffic home",
+            _ => "`migrate advance --all` carries it through the remaining stages first",
+        };
+        return Err(Failure::usage(text).about(&progress).hint(hint));
     }
     if progress.phase == Phase::Shifted && !confirmed(common, &progress.header.plan.inventory.service.name)? {
         return Err(Failure::usage("not confirmed: nothing was changed"));

@@ -61,3 +61,18 @@ fn variables(vars: &[String]) -> Result<BTreeMap<String, String>, Failure> {
         })
         .collect()
 }
+
+/// The lines that differ between two playbooks.
+pub(super) fn difference(old: &str, new: &str) -> String {
+    let lines = |text: &str, other: &str, sign: &str| -> Vec<String> {
+        let other: Vec<&str> = other.lines().map(str::trim_end).collect();
+        let differs = |line: &&str| !other.contains(&line.trim_end());
+        text.lines().filter(differs).map(|line| format!("{sign} {line}")).collect()
+    };
+    let mut all = lines(old, new, "-");
+    all.extend(lines(new, old, "+"));
+    if all.is_empty() {
+        return "the same lines, in another order or with other variables".to_owned();
+    }
+    format!("the difference (- the run's, + yours):\n    {}", all.join("\n    "))
+}

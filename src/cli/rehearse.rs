@@ -46,6 +46,7 @@ pub(super) fn rehearse(
         run: plan.playbook.name.clone(),
         id: digest(format!("{} {seed}", plan.playbook.name).as_bytes()),
         plan,
+        playbook_file: read.name.clone(),
         playbook_text: read.text.clone(),
         sandbox: Some(scenario.to_string()),
         time_scale: None,

@@ -35,18 +35,23 @@ pub(super) struct Chosen {
     pub dir: PathBuf,
     pub records: Vec<Record>,
     pub progress: Progress,
+    /// What differs between the run's playbook and the one that was named, where it does.
+    pub difference: Option<String>,
 }
 
 /// The run that the arguments mean.
 pub(super) fn choose(common: &Common, args: &RunArgs) -> Result<Chosen, Failure> {
+    let mut named = None;
     let (state, name) = match &args.run {
         Some(run) if looks_like_file(run) => {
-            let (playbook, _, file, findings) = playbook::check(Path::new(run), &args.vars)?;
+            let (playbook, text, file, findings) = playbook::check(Path::new(run), &args.vars)?;
             let playbook = playbook.ok_or_else(|| {
                 Failure::usage(format!("{file} has {}", crate::report::diagnostic::summary(&findings)))
                     .hint(format!("`migrate validate {file}` shows them; or give the run's name"))
             })?;
-            (state_dir(common, Some(&playbook))?, playbook.name)
+            let place = (state_dir(common, Some(&playbook))?, playbook.name.clone());
+            named = Some((playbook, text));
+            place
         }
         Some(name) => (state_dir(common, None)?, name.clone()),
         None => {
@@ -59,7 +64,10 @@ pub(super) fn choose(common: &Common, args: &RunArgs) -> Result<Chosen, Failure>
     let records = store::read(&dir)?.unwrap_or_default();
     let progress = store::replay(&records)?;
     let progress = progress.ok_or_else(|| no_such_run(&state, &name))?;
-    Ok(Chosen { dir, records, progress })
+    let header = &progress.header;
+    let differs = named.filter(|(playbook, _)| *playbook != header.plan.playbook);
+    let difference = differs.map(|(_, text)| playbook::difference(&header.playbook_text, &text));
+    Ok(Chosen { dir, records, progress, difference })
 }
 
 fn looks_like_file(run: &str) -> bool {

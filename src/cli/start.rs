@@ -54,7 +54,8 @@ fn carry_on(
     let header = &progress.header;
     if header.plan.playbook != read.playbook {
         return Err(Failure::usage(format!("the run {} was started with another playbook", header.run))
-            .hint(difference(&header.playbook_text, &read.text))
+            .about(progress)
+            .hint(playbook::difference(&header.playbook_text, &read.text))
             .hint("start with the playbook of the run, or roll it back first"));
     }
     let asked = sandbox.sandbox.map(|s| s.to_string());
@@ -75,21 +76,6 @@ fn carry_on(
         }
         Ok(Stop::Reached)
     })
-}
-
-/// The lines that differ between two playbooks.
-fn difference(old: &str, new: &str) -> String {
-    let lines = |text: &str, other: &str, sign: &str| -> Vec<String> {
-        let other: Vec<&str> = other.lines().map(str::trim_end).collect();
-        let differs = |line: &&str| !other.contains(&line.trim_end());
-        text.lines().filter(differs).map(|line| format!("{sign} {line}")).collect()
-    };
-    let mut all = lines(old, new, "-");
-    all.extend(lines(new, old, "+"));
-    if all.is_empty() {
-        return "the same lines, in another order or with other variables".to_owned();
-    }
-    format!("the difference (- the run's, + yours):\n    {}", all.join("\n    "))
 }
 
 fn open(
@@ -177,6 +163,7 @@ fn begin(
         run,
         id,
         plan,
+        playbook_file: read.name.clone(),
         playbook_text: read.text.clone(),
         sandbox,
         time_scale: site.scale(),

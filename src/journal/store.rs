@@ -132,7 +132,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Record>, usize), JournalError
                 let why = format!("record {} where {} should stand", record.seq, records.len() + 1);
                 return Err(JournalError::Damaged { path: path.to_owned(), line: index + 1, why });
             }
-            Err(_) if last => break,
+            Err(_) if last && !hides_a_record(line) => break,
             Err(why) => return Err(JournalError::Damaged { path: path.to_owned(), line: index + 1, why }),
         }
         sound += line.len();
@@ -154,6 +154,14 @@ fn parse_line(line: &[u8]) -> Result<Record, String> {
         return Err("the checksum does not match".to_owned());
     }
     serde_json::from_str(json).map_err(|e| e.to_string())
+}
+
+/// Whether a bad last line begins with a whole record. A torn write does not go on behind its record,
+/// so what is bad there is the end of an earlier line, and cutting it off would forget that record.
+fn hides_a_record(line: &[u8]) -> bool {
+    let crc = line.get(..8).and_then(|c| std::str::from_utf8(c).ok()).and_then(|c| u32::from_str_radix(c, 16).ok());
+    let Some(crc) = crc else { return false };
+    (10..line.len()).filter(|end| line[end - 1] == b'}').any(|end| crc32fast::hash(&line[9..end]) == crc)
 }
 
 fn lock(dir: &Path) -> Result<File, JournalError> {
@@ -198,4 +206,123 @@ pub fn yield_file(dir: &Path) -> PathBuf {
 fn sync_dir(dir: &Path) -> Result<(), JournalError> {
     let handle = File::open(dir).map_err(io("open", dir))?;
     handle.sync_all().map_err(io("sync", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Event, HoldReason};
+
+    fn record(seq: u64) -> Record {
+        let at = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(i64::try_from(seq).unwrap());
+        let reason = format!("\u{fc}ber \"quoted\"\nand broken, {seq}");
+        Record { seq, at, event: Event::Held { why: HoldReason::Failing, reason } }
+    }
+
+    /// A directory with a journal of `n` records, closed again.
+    fn journal(n: u64) -> (tempfile::TempDir, Vec<u8>) {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, records) = RunStore::open(dir.path()).unwrap();
+        assert!(records.is_empty());
+        for seq in 1..=n {
+            store.append(&record(seq)).unwrap();
+        }
+        let bytes = std::fs::read(dir.path().join(JOURNAL)).unwrap();
+        (dir, bytes)
+    }
+
+    fn numbers(records: &[Record]) -> Vec<u64> {
+        records.iter().map(|r| r.seq).collect()
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back_with_and_without_the_lock() {
+        let (dir, _) = journal(3);
+        let expected: Vec<Record> = (1..=3).map(record).collect();
+        assert_eq!(read(dir.path()).unwrap().unwrap(), expected);
+        let (mut store, records) = RunStore::open(dir.path()).unwrap();
+        assert_eq!(records, expected);
+        store.append(&record(4)).unwrap();
+        assert_eq!(numbers(&read(dir.path()).unwrap().unwrap()), [1, 2, 3, 4]);
+        assert!(read(&dir.path().join("nowhere")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_off_at_every_byte() {
+        let (dir, whole) = journal(3);
+        let last = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+        for kept in last..whole.len() {
+            std::fs::write(dir.path().join(JOURNAL), &whole[..kept]).unwrap();
+            assert_eq!(numbers(&read(dir.path()).unwrap().unwrap()), [1, 2], "{kept}");
+            let (mut store, records) = RunStore::open(dir.path()).unwrap();
+            assert_eq!(numbers(&records), [1, 2], "{kept}");
+            store.append(&record(3)).unwrap();
+            drop(store);
+            assert_eq!(std::fs::read(dir.path().join(JOURNAL)).unwrap(), whole, "{kept}: the tail left no trace");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_before_the_last_record_is_refused() {
+        let (dir, whole) = journal(3);
+        let last = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+        for at in 0..last {
+            for bit in [0x01, 0x20, 0x80] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= bit;
+                std::fs::write(dir.path().join(JOURNAL), &damaged).unwrap();
+                let read = read(dir.path());
+                // The case of a hexadecimal digit of the checksum does not matter.
+                if matches!(&read, Ok(Some(records)) if *records == (1..=3).map(record).collect::<Vec<_>>()) {
+                    assert_eq!(bit, 0x20, "byte {at}");
+                    continue;
+                }
+                assert!(matches!(read, Err(JournalError::Damaged { .. })), "byte {at}: {read:?}");
+                assert!(RunStore::open(dir.path()).is_err());
+                assert_eq!(std::fs::read(dir.path().join(JOURNAL)).unwrap(), damaged, "damage is left as it is");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_out_of_order_is_damage() {
+        let (dir, whole) = journal(3);
+        let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
+        for order in [vec![0, 2], vec![0, 1, 1, 2], vec![1, 0, 2], vec![1]] {
+            let bytes: Vec<u8> = order.iter().flat_map(|n| lines[*n].to_vec()).collect();
+            std::fs::write(dir.path().join(JOURNAL), bytes).unwrap();
+            let error = read(dir.path()).unwrap_err();
+            assert!(error.to_string().contains("should stand"), "{order:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_one_process_holds_a_run() {
+        let (dir, _) = journal(1);
+        let (held, _) = RunStore::open(dir.path()).unwrap();
+        let error = RunStore::open(dir.path()).unwrap_err();
+        let JournalError::Locked { holder } = error else { panic!("{error}") };
+        assert!(holder.contains(&std::process::id().to_string()), "{holder}");
+        assert_eq!(read(dir.path()).unwrap().unwrap().len(), 1, "reading needs no lock");
+        assert!(!yield_file(dir.path()).exists());
+        ask_to_yield(dir.path()).unwrap();
+        assert!(yield_file(dir.path()).exists());
+        drop(held);
+        let (_held, _) = RunStore::open(dir.path()).unwrap();
+        assert!(!yield_file(dir.path()).exists(), "the wish was for the holder before");
+    }
+
+    #[test]
+    fn an_ended_run_makes_room_and_stays_readable() {
+        let (dir, first) = journal(2);
+        for nth in 1..=2 {
+            let (mut store, _) = RunStore::open(dir.path()).unwrap();
+            store.archive().unwrap();
+            assert_eq!(std::fs::read(dir.path().join(format!("journal-{nth}.jsonl"))).unwrap(), first);
+            assert!(read(dir.path()).unwrap().unwrap().is_empty());
+            store.append(&record(1)).unwrap();
+            store.append(&record(2)).unwrap();
+        }
+        assert_eq!(numbers(&read(dir.path()).unwrap().unwrap()), [1, 2]);
+    }
 }

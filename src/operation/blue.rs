@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::{HoldScaling, Outcome, SCALING_RELEASED, Scene, suspended_as};
 use crate::cloud::{Cause, CloudError, Watch};
+use crate::inventory::Service;
 use crate::traffic::takes_part;
 
 pub(super) fn hold_scaling(scene: &Scene, hold: &HoldScaling) -> Result<Outcome, CloudError> {
@@ -45,12 +46,13 @@ pub(super) fn scale_to_zero(scene: &Scene, cluster: &str, service: &str) -> Resu
     if let Some(refusal) = still_serving(scene)? {
         return Ok(refusal);
     }
-    scene.cloud.set_desired_count(cluster, service, 0)?;
-    match scene.cloud.service(cluster, service)? {
-        Some(seen) if seen.desired_count > 0 => {
-            Ok(Outcome::NotYet(format!("{service} still wants {} tasks", seen.desired_count)))
-        }
-        _ => Ok(Outcome::done()),
+    let wants = |seen: Option<Service>| seen.filter(|s| s.status == "ACTIVE").map_or(0, |s| s.desired_count);
+    if wants(scene.cloud.service(cluster, service)?) > 0 {
+        scene.cloud.set_desired_count(cluster, service, 0)?;
+    }
+    match wants(scene.cloud.service(cluster, service)?) {
+        0 => Ok(Outcome::done()),
+        left => Ok(Outcome::NotYet(format!("{service} still wants {left} tasks"))),
     }
 }
 

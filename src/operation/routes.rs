@@ -54,7 +54,10 @@ pub(super) fn go_home(scene: &Scene) -> Result<Outcome, CloudError> {
     // go back to a state that they have had, so only here is what looks right written all the same.
     let as_recorded = |route: &Route, found: &[Action]| same(found, &route.actions) || acceptable(route, found);
     let comparison = compare(scene, &sight, &wanted, &as_recorded, Matching::Write);
-    if !comparison.writes.is_empty()
+    // Green's tuple may stand in the routes without weight; taking it out moves no traffic.
+    let exposed = scene.written.iter().any(|s| *s > Share::NONE);
+    if exposed
+        && !comparison.writes.is_empty()
         && let Some(not_yet) = capacity(scene, &sight)?
     {
         return Ok(not_yet);
@@ -76,7 +79,7 @@ pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
     let pairs = scene.pairs();
     let wanted = each(scene, |r| replaced(&r.actions, &pairs));
     let sight = look(scene)?;
-    let refusal = stranger(scene, &sight).or_else(|| redeployed(scene, &sight));
+    let refusal = stranger(scene, &sight).or_else(|| outdated(scene, &sight));
     if let Some(refusal) = refusal.or_else(|| too_few(scene, &sight, Share::ALL)) {
         return Ok(refusal);
     }
@@ -117,6 +120,15 @@ fn services(sight: &Sight) -> [Option<&Service>; 2] {
 fn redeployed(scene: &Scene, sight: &Sight) -> Option<Outcome> {
     let [blue, green] = services(sight);
     changed(&scene.blue, blue).or_else(|| changed(&scene.green, green)).map(Outcome::Drift)
+}
+
+/// Whether finishing would lose a deployment of blue, or green is not what it was. How many tasks
+/// blue has left is of no interest any more.
+fn outdated(scene: &Scene, sight: &Sight) -> Option<Outcome> {
+    let [blue, green] = services(sight);
+    let any_count = Fleet { count: 0, ..scene.blue.clone() };
+    let lost = blue.filter(|b| b.status == "ACTIVE").and_then(|b| changed(&any_count, Some(b)));
+    lost.or_else(|| changed(&scene.green, green)).map(Outcome::Drift)
 }
 
 fn changed(fleet: &Fleet, seen: Option<&Service>) -> Option<Drift> {

@@ -3,7 +3,7 @@
 //! The codes are a public contract; scripts read them.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::clock::Signal;
 use crate::cloud::{Cause as CallCause, CloudError};
@@ -62,15 +62,25 @@ pub struct Failure {
     pub message: String,
     /// What to do, one sentence each.
     pub hints: Vec<String>,
+    /// How the run stands that the verb was about, where it is known.
+    pub run: Option<Box<Value>>,
 }
 
 impl Failure {
     pub fn new(outcome: Outcome, message: impl Into<String>) -> Failure {
-        Failure { outcome, message: message.into(), hints: Vec::new() }
+        Failure { outcome, message: message.into(), hints: Vec::new(), run: None }
     }
 
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Outcome::Usage, message)
+    }
+
+    /// Says how the run stands that is not moved.
+    #[must_use]
+    pub fn about(mut self, progress: &Progress) -> Failure {
+        let ending = Ending { outcome: self.outcome, reason: self.message.clone(), next: next(progress) };
+        self.run = Some(Box::new(object(&ending, progress)));
+        self
     }
 
     #[must_use]
@@ -150,12 +160,17 @@ fn outcome(verb: Verb, stop: &Stop, progress: &Progress) -> (Outcome, String) {
     let at_home = progress.phase == Phase::RolledBack || (progress.phase == Phase::Unwinding && progress.home);
     if let Some((cause, reason)) = turned_back.filter(|_| at_home) {
         return match cause {
-            Cause::Asked if matches!(verb, Verb::Rollback) => (Outcome::Ok, "all traffic is home, verified".to_owned()),
-            Cause::Asked => (Outcome::RolledBack, format!("the run was rolled back: {reason}")),
-            Cause::Refused if verb != Verb::Rollback => (Outcome::Blocked, reason.clone()),
-            _ if verb == Verb::Rollback => {
-                (Outcome::Ok, format!("all traffic is home, verified; it was rolled back because {reason}"))
+            Cause::Asked if verb == Verb::Rollback => {
+                (Outcome::Ok, format!("all traffic is home, verified{}", left_behind(progress)))
             }
+            Cause::Asked => (Outcome::RolledBack, format!("the run was rolled back: {reason}")),
+            Cause::Refused if verb != Verb::Rollback => {
+                (Outcome::Blocked, format!("{reason}; everything that the run created is removed"))
+            }
+            _ if verb == Verb::Rollback => (
+                Outcome::Ok,
+                format!("all traffic is home, verified{}; it was rolled back because {reason}", left_behind(progress)),
+            ),
             _ => (Outcome::RolledBack, format!("all traffic is home, verified: {reason}")),
         };
     }
@@ -205,13 +220,38 @@ fn next(progress: &Progress) -> Option<String> {
     let verb = match progress.phase {
         _ if progress.stuck.is_some() && progress.phase == Phase::Finishing => format!("migrate finish {name}"),
         _ if progress.stuck.is_some() => format!("migrate rollback {name}{remove}"),
-        Phase::Preparing => "migrate start <PLAYBOOK>".to_owned(),
+        Phase::Preparing => format!("migrate start {}", quoted(&progress.header.playbook_file)),
         Phase::Open => format!("migrate advance {name}"),
         Phase::Shifted | Phase::Finishing => format!("migrate finish {name}"),
         Phase::Unwinding => format!("migrate rollback {name}{remove}"),
+        Phase::RolledBack if green_stands(progress) => format!("migrate rollback {name} --remove-green"),
         Phase::RolledBack | Phase::Finished => return None,
     };
     Some(verb)
+}
+
+/// A file name as a shell takes it.
+fn quoted(file: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
+    if !file.is_empty() && file.chars().all(plain) {
+        file.to_owned()
+    } else {
+        format!("'{}'", file.replace('\'', "'\\''"))
+    }
+}
+
+/// Whether a run that has been rolled back left green running.
+fn green_stands(progress: &Progress) -> bool {
+    !progress.remove_green && progress.operations.contains_key("create-service")
+}
+
+/// What a rollback left behind, as the end of a sentence.
+fn left_behind(progress: &Progress) -> String {
+    if progress.phase != Phase::RolledBack || !green_stands(progress) {
+        return String::new();
+    }
+    let plan = &progress.header.plan;
+    format!("; {} is kept with {} tasks and no traffic", plan.green_name(), plan.green_count())
 }
 
 /// The share of the traffic that green receives, in percent.
@@ -260,14 +300,17 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
     object
 }
 
-/// The object of `--json` for a verb that failed before there was a run.
+/// The object of `--json` for a verb that failed before it could move a run.
 pub fn failure_object(failure: &Failure) -> Value {
-    let mut object = Map::new();
+    let mut object = match failure.run.as_deref() {
+        Some(Value::Object(run)) => run.clone(),
+        _ => ["run", "state", "stage", "stages", "green_share", "verdict", "next"]
+            .map(|absent| (absent.to_owned(), Value::Null))
+            .into_iter()
+            .collect(),
+    };
     object.insert("outcome".into(), json!(failure.outcome));
-    for absent in ["run", "state", "stage", "stages", "green_share", "verdict"] {
-        object.insert(absent.into(), Value::Null);
-    }
     object.insert("reason".into(), json!(failure.message));
-    object.insert("next".into(), json!(failure.hints.first()));
+    object.insert("hints".into(), json!(failure.hints));
     Value::Object(object)
 }

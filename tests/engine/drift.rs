@@ -4,8 +4,8 @@ use migrate::cloud::Cause;
 use migrate::cloud::sim::{Fault, FaultAt, FaultKind, Scenario, Tamper};
 use migrate::execute::Stop;
 use migrate::inventory::{Action, Route, RouteAt};
-use migrate::journal::HoldReason;
 use migrate::journal::progress::Phase;
+use migrate::journal::{Event, HoldReason, Settlement};
 
 use super::lab::{End, Lab};
 
@@ -260,4 +260,89 @@ fn a_world_that_is_not_ready_blocks_before_anything_is_written() {
     assert!(findings.iter().any(|f| f.rule == "load-balancer-not-dualstack"));
     assert!(lab.store.records.is_empty());
     assert_eq!(lab.sim.universe().estate_fingerprint(), before);
+}
+
+/// Invariant 5: what was accepted is not yet what is. A shift whose reading back fails is not done.
+#[test]
+fn a_shift_counts_only_when_it_was_read_back() {
+    for stage in 0..3 {
+        let mut lab = at_stage(stage);
+        let seen = lab.sim.universe().calls.by_operation["observe"];
+        // The third sweep of `advance`: one to judge, one before the writes, one to read back.
+        let blind = FaultAt::Nth { operation: "observe".into(), n: seen + 3 };
+        let fault = Fault { call: blind, kind: FaultKind::RefuseBefore(Cause::Throttled) };
+        lab.sim.with(|u| u.faults = vec![fault]).unwrap();
+        assert!(lab.advance(false, true).reached());
+        let outcomes: Vec<&Settlement> = lab
+            .store
+            .records
+            .iter()
+            .filter_map(|r| match &r.event {
+                Event::ShiftSettled { stage: s, outcome } if *s == stage + 1 => Some(outcome),
+                _ => None,
+            })
+            .collect();
+        assert!(matches!(outcomes[..], [Settlement::Unknown(_), Settlement::Done(_)]), "{outcomes:?}");
+    }
+}
+
+#[test]
+fn a_blue_that_somebody_retired_already_does_not_bar_the_finish() {
+    for gone in [false, true] {
+        let mut lab = at_stage(3);
+        assert!(lab.advance(false, false).reached());
+        lab.pass(24 * 3600);
+        let down = Tamper::SetDesiredCount { cluster: "prod".into(), service: "web".into(), count: 1 };
+        tamper(&mut lab, &down);
+        if gone {
+            lab.sim
+                .with(|u| u.services.get_mut("prod/web").unwrap().service.actual.status = "INACTIVE".into())
+                .unwrap();
+        }
+        assert!(lab.finish().reached(), "{}", lab.story());
+        assert_eq!(lab.phase(), Some(Phase::Finished));
+    }
+    // A deployment that green does not have would be lost.
+    let mut lab = at_stage(3);
+    assert!(lab.advance(false, false).reached());
+    lab.pass(24 * 3600);
+    lab.tampered = true;
+    lab.sim.with(|u| u.services.get_mut("prod/web").unwrap().service.actual.task_definition.push('0')).unwrap();
+    let end = lab.finish();
+    let reason = holds_for_drift(&end, &lab, "deployed");
+    assert!(reason.contains("task definition"), "{reason}");
+}
+
+#[test]
+fn a_run_that_exposed_nobody_goes_home_past_an_unhealthy_blue() {
+    let mut lab = at_stage(0);
+    tamper(&mut lab, &Tamper::LoseHealth { cluster: "prod".into(), service: "web".into() });
+    let begun = migrate::clock::Clock::now(&lab.sim);
+    assert!(lab.rollback(true).reached(), "{}", lab.story());
+    assert!((migrate::clock::Clock::now(&lab.sim) - begun).num_seconds() < 120);
+}
+
+/// Invariant 3: a green that lacks a target keeps what it has, and gets no more.
+#[test]
+fn weight_goes_only_to_a_green_with_all_its_targets() {
+    for finishing in [false, true] {
+        let mut lab = Lab::short(Scenario::Healthy);
+        assert!(lab.start().reached());
+        for _ in 0..if finishing { 3 } else { 1 } {
+            assert!(lab.advance(false, false).reached(), "{}", lab.story());
+        }
+        if finishing {
+            lab.pass(24 * 3600);
+        }
+        lab.tampered = true;
+        let never = chrono::DateTime::<chrono::Utc>::MAX_UTC;
+        lab.sim.with(|u| u.services.get_mut("prod/web-ipv6").unwrap().tasks[0].doomed = Some(never)).unwrap();
+        let before = lab.sim.universe().routes;
+        let end = if finishing { lab.finish() } else { lab.advance(false, true) };
+        assert!(matches!(end, End::Stop(Stop::Held)), "{end:?}\n{}", lab.story());
+        let (why, reason) = lab.held().unwrap();
+        assert_eq!(why, HoldReason::NotReady);
+        assert!(reason.contains("3 of 4 green targets are healthy"), "{reason}");
+        assert_eq!(lab.sim.universe().routes, before);
+    }
 }

@@ -6,11 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use migrate::assess::assess;
 use migrate::clock::{Clock, Signal};
 use migrate::cloud::sim::{Scenario, Sim, Universe};
-use migrate::cloud::{Cloud, CloudError};
 use migrate::discover::{Discovery, discover};
 use migrate::execute::ask::{self, Ask, Retire, Return};
 use migrate::execute::{Observer, Run, Stop, removes_green};
 use migrate::finding::{Finding, blocks};
+use migrate::inventory::Inventory;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
@@ -65,9 +65,11 @@ pub enum End {
     /// Checks refused.
     Blocked(Vec<Finding>),
     /// A call failed before the run was opened.
-    Failed(CloudError),
-    TooEarly(DateTime<Utc>),
-    Refused(&'static str),
+    Failed,
+    /// Blue is kept for longer.
+    TooEarly,
+    /// The verb does not fit where the run stands.
+    Refused,
 }
 
 impl End {
@@ -76,18 +78,11 @@ impl End {
     }
 }
 
-/// Sees every record, and can change the world right after one.
-#[derive(Default)]
-pub struct Watcher<'a> {
-    pub after: Option<&'a mut dyn FnMut(&Record)>,
-}
+/// Watches that nobody waits for the past.
+struct Watcher;
 
-impl Observer for Watcher<'_> {
-    fn recorded(&mut self, record: &Record, _: &Progress) {
-        if let Some(after) = &mut self.after {
-            after(record);
-        }
-    }
+impl Observer for Watcher {
+    fn recorded(&mut self, _: &Record, _: &Progress) {}
 
     fn waiting(&mut self, _: &Progress, _: &str, now: DateTime<Utc>, until: DateTime<Utc>) {
         assert!(now < until);
@@ -171,9 +166,17 @@ impl Lab {
         self.sim.with(|u| u.advance(until)).unwrap();
     }
 
+    /// What discovery sees now.
+    pub fn inventory(&self) -> Inventory {
+        match discover(&self.sim, &self.sim, &self.playbook).unwrap() {
+            Discovery::Found(inventory) => *inventory,
+            Discovery::Missing(findings) => panic!("{findings:?}"),
+        }
+    }
+
     /// The plan of a run that begins now, or why none can.
     pub fn plan(&self) -> Result<Plan, End> {
-        let inventory = match discover(&self.sim, &self.sim, &self.playbook).map_err(End::Failed)? {
+        let inventory = match discover(&self.sim, &self.sim, &self.playbook).map_err(|_| End::Failed)? {
             Discovery::Found(inventory) => inventory,
             Discovery::Missing(findings) => return Err(End::Blocked(findings)),
         };
@@ -201,6 +204,7 @@ impl Lab {
             run: self.playbook.name.clone(),
             id: "test-run-1".into(),
             plan,
+            playbook_file: "playbook.yaml".to_owned(),
             playbook_text: String::new(),
             sandbox: Some("test".into()),
             time_scale: None,
@@ -217,7 +221,7 @@ impl Lab {
             Ask::Resume => self.drive(Event::Resumed { verb: "advance".into() }),
             Ask::New(goal) => self.drive(Event::Advanced(goal)),
             Ask::AlreadyShifted => End::Already,
-            Ask::RolledBack => End::Refused("rolled back"),
+            Ask::RolledBack => End::Refused,
         }
     }
 
@@ -227,7 +231,7 @@ impl Lab {
             Return::Unwind(event) => self.drive(event),
             Return::Resume => self.drive(Event::Resumed { verb: "rollback".into() }),
             Return::AlreadyHome => End::Already,
-            Return::TooLate => End::Refused("too late"),
+            Return::TooLate => End::Refused,
         }
     }
 
@@ -235,8 +239,8 @@ impl Lab {
         match ask::finish(&self.progress(), self.sim.now()) {
             Retire::Begin => self.drive(Event::Finishing),
             Retire::Resume => self.drive(Event::Resumed { verb: "finish".into() }),
-            Retire::TooEarly(until) => End::TooEarly(until),
-            Retire::NotShifted => End::Refused("not shifted"),
+            Retire::TooEarly(_) => End::TooEarly,
+            Retire::NotShifted => End::Refused,
             Retire::AlreadyFinished => End::Already,
         }
     }
@@ -246,12 +250,9 @@ impl Lab {
     }
 
     fn go(&mut self, first: Option<Event>) -> End {
-        self.go_watched(first, &mut Watcher::default())
-    }
-
-    pub fn go_watched(&mut self, first: Option<Event>, watcher: &mut Watcher) -> End {
+        let mut watcher = Watcher;
         let progress = replay(&self.store.records).unwrap().expect("a run");
-        let mut run = Run::new(&self.sim, &self.sim, &mut self.store, watcher, progress);
+        let mut run = Run::new(&self.sim, &self.sim, &mut self.store, &mut watcher, progress);
         let driven = match first {
             Some(event) => run.append(event).and_then(|()| run.drive()),
             None => run.drive(),
