@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cloud::sim::Scenario;
 use crate::report::outcome::{Failure, Outcome, failure_object};
-use crate::report::{Form, err, out};
+use crate::report::{Form, err, lost, out};
 
 /// Moves Amazon ECS services from dual-stack to IPv6-only networking in judged stages.
 #[derive(Debug, Parser)]
@@ -181,12 +181,17 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // `--help` and `--version` come here too; a reader that went away is no failure.
             let _ = error.print();
+            if error.use_stderr() && std::env::args().any(|a| a == "--json") {
+                let first = error.to_string().lines().next().unwrap_or_default().to_owned();
+                out(&failure_object(&Failure::usage(first)).to_string());
+            }
             return ExitCode::from(if error.use_stderr() { Outcome::Usage.code() } else { 0 });
         }
     };
     log(cli.common.verbose);
     let form = cli.common.form();
     match dispatch(&cli) {
+        Ok(Outcome::Ok) if lost() => ExitCode::from(Outcome::Error.code()),
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(failure) => {
             show(&failure, form);

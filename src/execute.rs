@@ -155,7 +155,9 @@ impl<'a> Run<'a> {
         let result = operation.perform(&self.scene(since));
         let limit = self.patience(&operation);
         let Some(outcome) = self.settled(result, since, limit, &operation)? else { return Ok(()) };
-        let refused = matches!(&outcome, Settlement::NotDone(e) if e.cause == CallCause::Refused);
+        let untouched = self.progress.made.is_empty();
+        let refused = matches!(&outcome, Settlement::NotDone(e) if
+            e.cause == CallCause::Refused || (e.cause == CallCause::Denied && untouched));
         let said = match &outcome {
             Settlement::NotDone(error) => error.message.clone(),
             _ => String::new(),

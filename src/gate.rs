@@ -391,6 +391,8 @@ fn healthy_reason(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> St
     }
     let latency = match (tally.green_latency, tally.blue_latency) {
         (Some(green), Some(blue)) => format!(", latency {green:.3} s to {blue:.3} s"),
+        (Some(green), None) => format!(", latency {green:.3} s"),
+        _ if criteria.latency_ratio.is_some() => ", latency not judged: none is reported".to_owned(),
         _ => String::new(),
     };
     format!(

@@ -10,6 +10,7 @@ pub mod outcome;
 pub mod plan;
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the user chose about the form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,10 +24,23 @@ pub enum Form {
     Events,
 }
 
-/// Prints to standard output. A reader that went away is no failure of ours.
+/// Whether a result could not be written, such as to a full disk.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints to standard output. A reader that went away is no failure of ours; a full disk is one.
 pub fn out(text: &str) {
     let mut stdout = anstream::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        err(&format!("error: cannot write to standard output: {error}"));
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether something that was to go to standard output is lost.
+pub fn lost() -> bool {
+    LOST.load(Ordering::Relaxed)
 }
 
 /// Prints to standard error.

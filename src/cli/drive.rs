@@ -50,9 +50,10 @@ pub(super) fn drive(
         Form::Text => {
             let share = crate::report::outcome::green_share(&progress);
             out(&format!(
-                "{}: {} (stage {} of {}, green {share}%)",
+                "{}: {} ({}stage {} of {}, green {share}%)",
                 progress.header.run,
                 progress.state(),
+                progress.header.sandbox.as_ref().map_or("", |_| "sandbox, "),
                 progress.stage,
                 progress.stages()
             ));

@@ -27,7 +27,12 @@ pub(super) fn state_dir(common: &Common, playbook: Option<&Playbook>) -> Result<
         return Err(Failure::usage(format!("the state `{wished}` is not a directory"))
             .hint("this version keeps journals in a directory only: give one that outlives the job"));
     }
-    Ok(PathBuf::from(wished))
+    let path = PathBuf::from(&wished);
+    if wished.is_empty() || (path.exists() && !path.is_dir()) {
+        return Err(Failure::usage(format!("the state `{wished}` is not a directory"))
+            .hint("give a directory with `--state`, MIGRATE_STATE or the playbook's `state`"));
+    }
+    Ok(path)
 }
 
 /// A run that exists.
@@ -76,24 +81,25 @@ fn looks_like_file(run: &str) -> bool {
 
 fn no_such_run(state: &Path, name: &str) -> Failure {
     let failure = Failure::usage(format!("there is no run `{name}` in {}", state.display()));
-    match all(state).as_slice() {
+    match all(state).unwrap_or_default().as_slice() {
         [] => failure.hint("`migrate start PLAYBOOK` begins one; `--state` or MIGRATE_STATE says where journals live"),
         runs => failure.hint(format!("there are: {}", listed(runs))),
     }
 }
 
-/// Names and states of the runs in a directory.
-fn all(state: &Path) -> Vec<(String, Progress)> {
-    let Ok(entries) = std::fs::read_dir(state) else { return Vec::new() };
-    let mut runs: Vec<(String, Progress)> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| {
-            let records = store::read(&entry.path()).ok()??;
-            Some((entry.file_name().to_str()?.to_owned(), store::replay(&records).ok()??))
-        })
-        .collect();
+/// Names and states of the runs in a directory. A journal that cannot be read is an error: the run
+/// that it tells of exists, and may have traffic on green.
+fn all(state: &Path) -> Result<Vec<(String, Progress)>, Failure> {
+    let Ok(entries) = std::fs::read_dir(state) else { return Ok(Vec::new()) };
+    let mut runs = Vec::new();
+    for entry in entries.filter_map(Result::ok).filter(|e| e.path().is_dir()) {
+        let Some(records) = store::read(&entry.path())? else { continue };
+        if let Some(progress) = store::replay(&records)? {
+            runs.push((entry.file_name().to_string_lossy().into_owned(), progress));
+        }
+    }
     runs.sort_by(|a, b| a.0.cmp(&b.0));
-    runs
+    Ok(runs)
 }
 
 fn listed(runs: &[(String, Progress)]) -> String {
@@ -101,7 +107,7 @@ fn listed(runs: &[(String, Progress)]) -> String {
 }
 
 fn only_open(state: &Path) -> Result<String, Failure> {
-    let runs = all(state);
+    let runs = all(state)?;
     let closed = |p: &Progress| matches!(p.phase, Phase::RolledBack | Phase::Finished);
     let open: Vec<&(String, Progress)> = runs.iter().filter(|(_, p)| !closed(p)).collect();
     match (open.as_slice(), runs.as_slice()) {
@@ -142,7 +148,10 @@ fn status_text(progress: &Progress, reason: &str, next: Option<&str>) -> String 
     line("run", format!("{}{sandbox}", header.run));
     line("state", progress.state().to_owned());
     line("stage", format!("{} of {}", progress.stage, progress.stages()));
-    line("green", format!("{}% of the traffic", green_share(progress)));
+    let under_way = progress.shift.as_ref().map_or_else(String::new, |shift| {
+        format!("; a shift to {} is under way, and some routes may show it", shift.share)
+    });
+    line("green", format!("{}% of the traffic{under_way}", green_share(progress)));
     line("why", reason.to_owned());
     if let Some(judged) = &progress.judged {
         let judgement = &judged.judgement;

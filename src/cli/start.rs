@@ -19,7 +19,7 @@ use crate::plan::{Plan, digest};
 use crate::playbook::Playbook;
 use crate::report::history::object;
 use crate::report::outcome::{Failure, Outcome, Verb};
-use crate::report::{Form, out};
+use crate::report::{Form, err, out};
 
 pub(super) fn start(
     common: &Common,
@@ -59,10 +59,15 @@ fn carry_on(
             .hint("start with the playbook of the run, or roll it back first"));
     }
     let asked = sandbox.sandbox.map(|s| s.to_string());
-    if asked.is_some() && asked != header.sandbox {
-        let ran = header.sandbox.clone().unwrap_or_else(|| "AWS".to_owned());
-        return Err(Failure::usage(format!("the run {} is on {ran}", header.run))
-            .hint("give the same `--sandbox`, or another `--state`"));
+    if let (None, Some(scenario)) = (&asked, &header.sandbox) {
+        // The run remembers; nobody shall take the sandbox for the real thing.
+        err(&format!("note: the run {} is on the sandbox ({scenario}); AWS is not touched", header.run));
+    } else if asked != header.sandbox {
+        let ran = header.sandbox.as_ref().map_or_else(|| "AWS".to_owned(), |s| format!("the sandbox ({s})"));
+        return Err(Failure::usage(format!("the run {} is on {ran}", header.run)).about(progress).hint(format!(
+            "`migrate {}` carries on with it; give another `--state` for another run",
+            report_next(header)
+        )));
     }
     let site = match &header.sandbox {
         Some(_) => Site::existing_sandbox(dir, ear)?,
@@ -103,6 +108,12 @@ fn open(
     let site = Site::sandbox(dir, &read.playbook, scenario, sandbox.seed, ear)?;
     let plan = checked(&site, read, saved)?;
     begin(common, &site, &mut store, &records, plan, read, Some(scenario.to_string()))
+}
+
+/// How `start` was called for this run.
+fn report_next(header: &Header) -> String {
+    let sandbox = header.sandbox.as_ref().map_or_else(String::new, |s| format!(" --sandbox={s}"));
+    format!("start {}{sandbox}", header.playbook_file)
 }
 
 /// Refuses credentials that end while green is still coming up, or leave nothing for the way home.

@@ -101,9 +101,9 @@ impl From<CloudError> for Failure {
                 .hint("check the network, the region and any AWS_ENDPOINT_URL, and repeat the command"),
             CallCause::Throttled => Failure::new(Outcome::Error, format!("AWS answers too slowly: {error}"))
                 .hint("other programs of this account use up the API's rate; repeat the command later"),
-            CallCause::NotFound | CallCause::Refused | CallCause::Unknown => {
-                Failure::new(Outcome::Error, error.to_string())
-            }
+            CallCause::Unknown => Failure::new(Outcome::Error, format!("AWS gave no clear answer: {error}"))
+                .hint("the connection broke or the service is in trouble; repeat the command"),
+            CallCause::NotFound | CallCause::Refused => Failure::new(Outcome::Error, error.to_string()),
         }
     }
 }
@@ -165,7 +165,9 @@ fn outcome(verb: Verb, stop: &Stop, progress: &Progress) -> (Outcome, String) {
             }
             Cause::Asked => (Outcome::RolledBack, format!("the run was rolled back: {reason}")),
             Cause::Refused if verb != Verb::Rollback => {
-                (Outcome::Blocked, format!("{reason}; everything that the run created is removed"))
+                let left =
+                    if progress.made.is_empty() { "nothing was changed" } else { "what the run created is removed" };
+                (Outcome::Blocked, format!("{reason}; {left}"))
             }
             _ if verb == Verb::Rollback => (
                 Outcome::Ok,
@@ -220,7 +222,10 @@ fn next(progress: &Progress) -> Option<String> {
     let verb = match progress.phase {
         _ if progress.stuck.is_some() && progress.phase == Phase::Finishing => format!("migrate finish {name}"),
         _ if progress.stuck.is_some() => format!("migrate rollback {name}{remove}"),
-        Phase::Preparing => format!("migrate start {}", quoted(&progress.header.playbook_file)),
+        Phase::Preparing => {
+            let sandbox = progress.header.sandbox.as_ref().map_or_else(String::new, |s| format!(" --sandbox={s}"));
+            format!("migrate start {}{sandbox}", quoted(&progress.header.playbook_file))
+        }
         Phase::Open => format!("migrate advance {name}"),
         Phase::Shifted | Phase::Finishing => format!("migrate finish {name}"),
         Phase::Unwinding => format!("migrate rollback {name}{remove}"),
@@ -290,6 +295,10 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
             "evidence",
             json!({ "at": judged.at, "tally": judged.judgement.tally, "healthy_hosts": judged.judgement.healthy_hosts }),
         );
+    }
+    if let Some(shift) = &progress.shift {
+        // Some routes may show the new share already.
+        add("shift_under_way", json!({ "stage": shift.stage, "green_share": shift.share.percent() }));
     }
     if let Some(bake) = &progress.bake {
         add("bake_until", json!(bake.until));

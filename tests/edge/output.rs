@@ -76,18 +76,19 @@ fn status_and_the_end_of_a_verb() {
     next      migrate advance web
     "#);
     insta::assert_snapshot!(numberless(&place.run(&["advance"]).exits(0).out), @r#"
-    web: ready (stage # of #, green #%)
+    web: ready (sandbox, stage # of #, green #%)
       green fails #% (# of # requests in # min), blue #% (# of #), latency # s to # s
       next: migrate advance web
     "#);
     insta::assert_snapshot!(numberless(&place.run(&["advance", "--all"]).exits(4).out), @r#"
-    web: held (stage # of #, green #%)
+    web: held (sandbox, stage # of #, green #%)
       stage # wants an approval: `migrate advance` gives it
       next: migrate advance web
     "#);
     insta::assert_snapshot!(numberless(&place.run(&["rollback"]).exits(0).out), @r#"
-    web: rolled_back (stage # of #, green #%)
-      all traffic is home, verified
+    web: rolled_back (sandbox, stage # of #, green #%)
+      all traffic is home, verified; web-ipv# is kept with # tasks and no traffic
+      next: migrate rollback web --remove-green
     "#);
 }
 
