@@ -67,6 +67,8 @@ const SHORT_POLL_SECONDS: i64 = 2;
 const PATIENCE_SECONDS: i64 = 600;
 /// Life that credentials must have left after a bake: enough to send traffic home.
 const CREDENTIAL_RESERVE_SECONDS: i64 = 300;
+/// Looks that must all find a route changed before somebody else is held to have done it.
+const STRAY_LOOKS: u32 = 3;
 /// Longest wait of a run between two records or lines.
 const LONGEST_WAIT_SECONDS: i64 = 60;
 
@@ -286,8 +288,26 @@ impl<'a> Run<'a> {
 
     /// Looks at everything that speaks for or against green, and records the verdict.
     pub fn judge(&mut self) -> Result<(), JournalError> {
-        match sight::judgement(&self.progress, self.cloud, self.clock.now()) {
-            Ok(judgement) => self.append(Event::Judged { stage: self.progress.stage, judgement }),
+        let mut seen = sight::look(&self.progress, self.cloud, self.clock.now());
+        for _ in 1..STRAY_LOOKS {
+            let strayed = seen.as_ref().is_ok_and(|l| l.drift.is_some());
+            let next = self.clock.now() + TimeDelta::seconds(SHORT_POLL_SECONDS);
+            if !strayed || self.clock.wait(next) != Wake::Reached {
+                break;
+            }
+            // Reads may lag our own write; only what stays is somebody else's doing.
+            seen = sight::look(&self.progress, self.cloud, self.clock.now());
+        }
+        match seen {
+            Ok(sight::Look { judgement, drift }) => {
+                // A green that is degraded goes home first, and the way home minds the drift.
+                let drift = drift.filter(|_| judgement.verdict != Verdict::Degraded);
+                self.append(Event::Judged { stage: self.progress.stage, judgement })?;
+                match drift {
+                    Some(drift) => self.append(Event::Held { why: HoldReason::Drift, reason: drift.to_string() }),
+                    None => Ok(()),
+                }
+            }
             Err(error) if error.cause == CallCause::Credentials => {
                 self.append(Event::Held { why: HoldReason::Credentials, reason: error.to_string() })
             }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
-use crate::inventory::{Route, ScalableTarget, Suspension};
+use crate::inventory::{Action, Route, ScalableTarget, Suspension};
 use crate::playbook::Period;
 use crate::traffic::{Pair, Share};
 
@@ -166,6 +166,24 @@ pub struct Drift {
     pub what: String,
     pub expected: String,
     pub found: String,
+}
+
+impl Drift {
+    /// A route that shows something else than it should; `None` where it is not there at all.
+    pub fn of(route: &Route, expected: &[Action], found: Option<&[Action]>) -> Drift {
+        let text = |actions: &[Action]| serde_json::to_string(actions).unwrap_or_default();
+        Drift {
+            what: route.at.arn().to_owned(),
+            expected: text(expected),
+            found: found.map_or_else(|| "nothing: it was deleted".to_owned(), text),
+        }
+    }
+}
+
+impl std::fmt::Display for Drift {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "somebody else changed {}: expected {}, found {}", self.what, self.expected, self.found)
+    }
 }
 
 impl Outcome {

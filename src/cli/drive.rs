@@ -190,6 +190,9 @@ pub(super) fn finish_run(run: &mut Run, site: &Site, now: bool) -> Result<Stop, 
         }
         run.judge()?;
     }
+    if run.progress.held.is_some() {
+        return Ok(Stop::Held);
+    }
     let judged = run.progress.judged.as_ref().map(|j| j.judgement.clone());
     if let Some(judgement) = judged.filter(|j| matches!(j.verdict, Verdict::Degraded | Verdict::CannotSee)) {
         let text = format!("blue is kept, because green is {}: {}", judgement.verdict.words(), judgement.reason);

@@ -100,9 +100,7 @@ fn trouble(attempt: &Attempt, limit: u32, now: DateTime<Utc>) -> Trouble {
     let Some((at, failure)) = &attempt.failure else { return Trouble::None };
     let error = match failure {
         Failure::Drift(drift) => {
-            let reason =
-                format!("somebody else changed {}: expected {}, found {}", drift.what, drift.expected, drift.found);
-            return Trouble::GiveUp(HoldReason::Drift, reason);
+            return Trouble::GiveUp(HoldReason::Drift, drift.to_string());
         }
         Failure::Call(error) => error,
     };

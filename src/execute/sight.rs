@@ -6,10 +6,11 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::cloud::{Cloud, CloudError, MetricWindow, Watch};
 use crate::gate::{Criteria, Evidence, Judgement, judge};
+use crate::inventory::Route;
 use crate::journal::progress::Progress;
-use crate::operation::green_key;
+use crate::operation::{Drift, green_key};
 use crate::plan::Plan;
-use crate::traffic::Share;
+use crate::traffic::{Pair, Share, at_share, same};
 
 /// CloudWatch minutes younger than this are still revised (load balancer metrics arrive, and change,
 /// for about two minutes).
@@ -21,13 +22,22 @@ const WINDOW_MINUTES: i64 = 24 * 60;
 /// Minutes read before green has traffic, only to know that the monitoring answers.
 const PREVIEW_MINUTES: i64 = 5;
 
-/// Judges green by what can be seen now.
-pub(super) fn judgement(progress: &Progress, cloud: &dyn Cloud, now: DateTime<Utc>) -> Result<Judgement, CloudError> {
+/// What a look at the world comes to.
+pub(super) struct Look {
+    pub judgement: Judgement,
+    /// A route that does not show the share that was settled last.
+    pub drift: Option<Drift>,
+}
+
+/// Judges green by what can be seen now, and looks whether the routes are still as they were set.
+pub(super) fn look(progress: &Progress, cloud: &dyn Cloud, now: DateTime<Utc>) -> Result<Look, CloudError> {
     let plan = &progress.header.plan;
     let blue = plan.blue_groups();
     let green: Vec<String> = blue.iter().filter_map(|b| progress.made.get(&green_key(b)).cloned()).collect();
     let exposed = progress.share > Share::NONE || progress.shift.is_some();
+    let settled = progress.share > Share::NONE && progress.shift.is_none();
     let sight = cloud.observe(&Watch {
+        listeners: if settled { plan.listeners() } else { Vec::new() },
         target_groups: green.clone(),
         alarms: plan.playbook.health.alarms.clone(),
         metrics: Some(window(progress, &green, &blue, now)),
@@ -54,7 +64,21 @@ pub(super) fn judgement(progress: &Progress, cloud: &dyn Cloud, now: DateTime<Ut
     if let Some(note) = off_course(&judgement, progress.share).filter(|_| progress.shift.is_none()) {
         judgement.reason = format!("{}; {note}", judgement.reason);
     }
-    Ok(judgement)
+    let drift = if settled { strayed(progress, &sight.routes) } else { None };
+    Ok(Look { judgement, drift })
+}
+
+/// The first route that does not show the share that was settled last.
+fn strayed(progress: &Progress, seen: &[Route]) -> Option<Drift> {
+    let plan = &progress.header.plan;
+    let twin = |blue: String| Some(Pair { green: progress.made.get(&green_key(&blue))?.clone(), blue });
+    let pairs: Vec<Pair> = plan.blue_groups().into_iter().filter_map(twin).collect();
+    plan.routes().find_map(|route| {
+        let expected = at_share(&route.actions, &pairs, progress.share);
+        let found = seen.iter().find(|r| r.at == route.at).map(|r| r.actions.as_slice());
+        let as_set = found.is_some_and(|found| same(found, &expected));
+        (!as_set).then(|| Drift::of(route, &expected, found))
+    })
 }
 
 /// Requests on both sides together below which a split says nothing about the weights.

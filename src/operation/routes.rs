@@ -155,11 +155,8 @@ fn stranger(scene: &Scene, sight: &Sight) -> Option<Outcome> {
     let known = |r: &Route| scene.routes.iter().any(|k| k.at == r.at);
     let probe = |r: &Route| scene.made.iter().any(|(k, v)| k.starts_with("probe:") && v == r.at.arn());
     let new = sight.routes.iter().find(|r| takes_part(&r.actions, &scene.blue_groups) && !known(r) && !probe(r))?;
-    Some(Outcome::Drift(Drift {
-        what: new.at.arn().to_owned(),
-        expected: "no route to blue besides those recorded at the start".to_owned(),
-        found: text(&new.actions),
-    }))
+    let expected = "no route to blue besides those recorded at the start".to_owned();
+    Some(Outcome::Drift(Drift { expected, ..Drift::of(new, &[], Some(&new.actions)) }))
 }
 
 /// Whether a side that is to receive weight lacks healthy targets.
@@ -233,17 +230,8 @@ fn compare(
 }
 
 fn drift(scene: &Scene, route: &Route, found: Option<&[Action]>) -> Drift {
-    let pairs = scene.pairs();
     let last = scene.written.first().copied().unwrap_or(Share::NONE);
-    Drift {
-        what: route.at.arn().to_owned(),
-        expected: text(&at_share(&route.actions, &pairs, last)),
-        found: found.map_or_else(|| "nothing: it was deleted".to_owned(), text),
-    }
-}
-
-fn text(actions: &[Action]) -> String {
-    serde_json::to_string(actions).unwrap_or_default()
+    Drift::of(route, &at_share(&route.actions, &scene.pairs(), last), found)
 }
 
 /// Writes all routes at once and reads them back, releasing blue's scaling beside the reading where

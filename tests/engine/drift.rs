@@ -346,3 +346,24 @@ fn weight_goes_only_to_a_green_with_all_its_targets() {
         assert_eq!(lab.sim.universe().routes, before);
     }
 }
+
+#[test]
+fn a_change_during_a_bake_is_noticed_before_the_next_write() {
+    let mut lab = Lab::short(Scenario::Healthy);
+    assert!(lab.start().reached());
+    assert!(lab.advance(false, true).reached());
+    let route = routes(&lab)[0].clone();
+    let original = shown(&lab, &route.at).unwrap();
+    tamper(&mut lab, &Tamper::SetActions { at: route.at.clone(), actions: maintenance() });
+    lab.pass(30);
+    // The bake is far from over: nothing would be written for minutes.
+    let end = lab.advance(false, true);
+    assert!(matches!(end, End::Stop(Stop::Held)), "{end:?}\n{}", lab.story());
+    let (why, reason) = lab.held().unwrap();
+    assert!(why == HoldReason::Drift && reason.contains(route.at.arn()) && reason.contains("503"), "{reason}");
+    assert_eq!(shown(&lab, &route.at), Some(maintenance()), "it is left alone");
+    tamper(&mut lab, &Tamper::SetActions { at: route.at, actions: original });
+    lab.pass(400);
+    assert!(lab.advance(false, true).reached(), "{}", lab.story());
+    assert_eq!(lab.progress().stage, 2);
+}
