@@ -119,7 +119,7 @@ fn a_start_with_another_playbook_shows_the_difference() {
     refused.tells("-   - { green: 10%, bake: 15m }").tells("+   - { green: 20%, bake: 15m }");
     assert_eq!(place.read(".migrate/web/journal.jsonl"), before);
     place.write("web.yaml", WEB);
-    place.run(&["start", "web.yaml", "--sandbox=green-slow"]).exits(2).tells("the run web is on healthy");
+    place.run(&["start", "web.yaml", "--sandbox=green-slow"]).exits(2).tells("the run web is on the sandbox (healthy)");
 }
 
 #[test]
