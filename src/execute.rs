@@ -117,8 +117,7 @@ impl<'a> Run<'a> {
     /// What a stop request means now: nothing, the end of the loop, or the way home first.
     fn stop_asked(&mut self) -> Result<Option<Stop>, JournalError> {
         if let Some(signal) = self.leaving {
-            let home = self.progress.home || !self.progress.joined();
-            let over = home || self.hurried || self.progress.phase != Phase::Unwinding;
+            let over = self.hurried || self.progress.phase != Phase::Unwinding;
             return Ok(over.then_some(Stop::Interrupted(signal)));
         }
         let Some(signal) = self.clock.stop_requested() else { return Ok(None) };

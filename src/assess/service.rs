@@ -150,6 +150,13 @@ fn subnets_unseen(playbook: &Playbook) -> Option<Finding> {
 
 fn green_name(playbook: &Playbook, inventory: &Inventory) -> Option<Finding> {
     let green = inventory.green_service.as_ref()?;
+    if green.status == "DRAINING" {
+        return Some(
+            Finding::block("green-draining", format!("a service `{}` has been deleted, and still drains", green.name))
+                .evidence(green.arn.clone())
+                .remedy("try again in a few minutes: its name is free when its last task has stopped"),
+        );
+    }
     if green.tags.get("migrate:run") == Some(&playbook.name) {
         return Some(
             Finding::block("green-left-over", format!("the service `{}` is left over from an earlier run", green.name))

@@ -72,7 +72,13 @@ pub(super) fn assess(common: &Common, args: &PlaybookArgs, sandbox: &SandboxArgs
     match common.form() {
         Form::Text => out(&reason),
         Form::Json | Form::Events => {
-            let object = json!({ "outcome": outcome, "run": read.playbook.name, "reason": reason, "findings": assessed.findings });
+            let object = json!({
+                "outcome": outcome,
+                "run": read.playbook.name,
+                "reason": reason,
+                "findings": assessed.findings,
+                "time_scale": site.scale(),
+            });
             out(&object.to_string());
         }
     }
@@ -100,7 +106,9 @@ pub(super) fn plan(
         Form::Text => out(text(&plan, begins).trim_end()),
         Form::Json | Form::Events => {
             let findings: Vec<Finding> = read.findings.into_iter().chain(assessed.findings).collect();
-            out(&object(&plan, &findings, begins).to_string());
+            let mut object = object(&plan, &findings, begins);
+            object["time_scale"] = json!(site.scale());
+            out(&object.to_string());
         }
     }
     Ok(Outcome::Ok)

@@ -35,7 +35,7 @@ impl Ear {
         let armed = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             // The order matters: a second signal finds the process armed to end.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
+            signal_hook::flag::register_conditional_shutdown(signal, exit_code(signal), Arc::clone(&armed))?;
             signal_hook::flag::register(signal, Arc::clone(&armed))?;
             let number = usize::try_from(signal).unwrap_or_default();
             signal_hook::flag::register_usize(signal, Arc::clone(&ear.heard), number)?;
@@ -63,6 +63,11 @@ impl Ear {
     }
 }
 
+/// 130 for SIGINT, 143 for the others: the contract knows no more.
+fn exit_code(signal: i32) -> i32 {
+    128 + if signal == SIGINT { SIGINT } else { SIGTERM }
+}
+
 /// Ends the process when it is still there long after a signal, such as in a call that hangs.
 fn watchdog(heard: &AtomicUsize) {
     loop {
@@ -70,7 +75,7 @@ fn watchdog(heard: &AtomicUsize) {
         let signal = heard.load(Ordering::Relaxed);
         if signal != 0 {
             std::thread::sleep(GRACE);
-            std::process::exit(128 + i32::try_from(signal).unwrap_or(SIGTERM));
+            std::process::exit(exit_code(i32::try_from(signal).unwrap_or(SIGTERM)));
         }
     }
 }

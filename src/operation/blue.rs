@@ -39,7 +39,7 @@ pub(super) fn drain(scene: &Scene, seconds: u64) -> Outcome {
     if left <= TimeDelta::zero() {
         return Outcome::done();
     }
-    Outcome::NotYet(format!("blue's connections drain for another {} s", left.num_seconds().max(1)))
+    Outcome::NotYet(format!("blue's connections drain until {}", (scene.clock.now() + left).format("%T UTC")))
 }
 
 pub(super) fn scale_to_zero(scene: &Scene, cluster: &str, service: &str) -> Result<Outcome, CloudError> {

@@ -162,10 +162,12 @@ pub(super) fn delete_service(scene: &Scene, new: &CloneService) -> Result<Outcom
     }
     match scene.cloud.service(&new.cluster, &new.name)? {
         Some(service) if service.status == "ACTIVE" => Ok(Outcome::NotYet(format!("{} is still active", new.name))),
-        Some(service) if service.running_count > 0 => {
-            Ok(Outcome::NotYet(format!("{} tasks of {} are still stopping", service.running_count, new.name)))
+        // Until it is gone, its name is taken: a new run could not begin.
+        Some(service) => {
+            let (count, state) = (service.running_count, service.status.to_lowercase());
+            Ok(Outcome::NotYet(format!("{} is {state}, {count} tasks still run", new.name)))
         }
-        _ => Ok(Outcome::done()),
+        None => Ok(Outcome::done()),
     }
 }
 
