@@ -72,12 +72,7 @@ fn back_from_every_stage() {
 /// A run that was rolled back makes room for another of its name.
 #[test]
 fn again_after_a_rollback() {
-    // Nothing was created that could be left over: the run held before its first operation.
-    let place = Place::new();
-    place.write("web.yaml", WEB);
-    let mut start = place.spawn(&["start", "web.yaml", "--sandbox"]);
-    start.until("opened");
-    start.kill();
+    let place = Place::started();
     place.run(&["rollback", "--remove-green"]).exits(0);
     moved(&place, &["start", "web.yaml", "--sandbox"], 0, "ready", 0);
     assert!(place.path(".migrate/web/journal-1.jsonl").exists());
