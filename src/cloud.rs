@@ -85,6 +85,15 @@ pub trait Cloud: Sync {
     /// Sets `SuspendedState` of a scalable target, and nothing else of it.
     fn suspend_scaling(&self, resource: &str, suspended: Suspension) -> Result<(), CloudError>;
 
+    /// Gives a service the auto scaling of another, with everything suspended: target, policies
+    /// other than step scaling, scheduled actions. What is there already under these names is
+    /// replaced, so a copy that broke off is completed by the next.
+    fn copy_scaling(&self, wanted: &NewScaling) -> Result<(), CloudError>;
+
+    /// Takes a service's auto scaling away, policies and scheduled actions included; a service that
+    /// has none counts as done.
+    fn remove_scaling(&self, cluster: &str, service: &str) -> Result<(), CloudError>;
+
     /// Deletes a service with `force`; one that does not exist counts as deleted.
     fn delete_service(&self, cluster: &str, service: &str) -> Result<(), CloudError>;
 
@@ -200,6 +209,19 @@ pub struct NewService {
     pub tags: BTreeMap<String, String>,
     /// At most 36 characters of printable ASCII.
     pub client_token: String,
+}
+
+/// Auto scaling like that of another service of the same cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewScaling {
+    pub cluster: String,
+    /// Name of the service whose policies and scheduled actions are copied.
+    pub from: String,
+    pub service: String,
+    pub min: i32,
+    pub max: i32,
+    /// Target groups that the policies' metrics name, and what replaces each.
+    pub target_groups: BTreeMap<String, String>,
 }
 
 /// The whole new action list of one route.

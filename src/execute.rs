@@ -325,7 +325,7 @@ impl<'a> Run<'a> {
     fn scene(&self, since: DateTime<Utc>) -> Scene<'_> {
         let plan = &self.progress.header.plan;
         let blue = &plan.inventory.service;
-        let scaling = plan.prepare.iter().find_map(|p| match &p.operation {
+        let scaling = plan.prepare.iter().filter_map(|p| match &p.operation {
             Operation::HoldScaling(hold) if self.progress.operations.contains_key(&p.id) => Some(hold.clone()),
             _ => None,
         });
@@ -345,7 +345,7 @@ impl<'a> Run<'a> {
             blue: fleet(blue.name.clone(), blue.desired_count, Some(&blue.task_definition)),
             green: fleet(plan.green_name(), plan.green_count(), self.progress.made.get(TASK_DEFINITION)),
             written: self.progress.written(),
-            scaling: scaling.filter(|h: &HoldScaling| h.was != h.held),
+            scaling: scaling.filter(|h: &HoldScaling| h.was != h.held).collect(),
             since,
             run: &self.progress.header.run,
             token: digest(self.progress.header.id.as_bytes()),

@@ -274,12 +274,39 @@ pub struct ScalableTarget {
     pub scheduled: Vec<String>,
 }
 
+impl ScalableTarget {
+    /// The policies that can be copied. A step scaling policy acts on alarms that are the user's own
+    /// and name the policy; a copy without copies of them would do nothing.
+    pub fn copied_policies(&self) -> Vec<&str> {
+        self.policies.iter().map(String::as_str).filter(|p| !p.ends_with(STEP_SCALING)).collect()
+    }
+
+    /// The policies that are left to the user.
+    pub fn step_policies(&self) -> Vec<&str> {
+        self.policies.iter().filter_map(|p| p.strip_suffix(STEP_SCALING)).map(str::trim_end).collect()
+    }
+}
+
+/// How a step scaling policy is marked in [`ScalableTarget::policies`].
+const STEP_SCALING: &str = "(StepScaling)";
+
 /// `SuspendedState` of a scalable target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspension {
     pub dynamic_in: bool,
     pub dynamic_out: bool,
     pub scheduled: bool,
+}
+
+impl Suspension {
+    /// Nothing changes the number of tasks.
+    pub const ALL: Suspension = Suspension { dynamic_in: true, dynamic_out: true, scheduled: true };
+
+    /// The same, except that tasks are neither taken away nor counted by the clock.
+    #[must_use]
+    pub fn without_shrinking(self) -> Suspension {
+        Suspension { dynamic_in: true, scheduled: true, ..self }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

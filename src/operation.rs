@@ -7,6 +7,7 @@
 mod blue;
 mod green;
 mod routes;
+mod scaling;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
-use crate::inventory::{Action, Route, ScalableTarget, Suspension};
+use crate::inventory::{Action, Route, Suspension};
 use crate::playbook::Period;
 use crate::traffic::{Pair, Share};
 
@@ -32,6 +33,7 @@ pub enum Operation {
     AssociateGreen(AssociateGreen),
     RegisterTaskDefinition(NewTaskDefinition),
     HoldScaling(HoldScaling),
+    CopyScaling(CopyScaling),
     CreateService(CloneService),
     /// Waits until green is really healthy; changes nothing.
     AwaitGreen {
@@ -81,12 +83,57 @@ pub struct AssociateGreen {
     pub tags: BTreeMap<String, String>,
 }
 
-/// Keeps auto scaling from shrinking blue while its traffic leaves.
+/// Says what auto scaling may do with a service: it must not shrink blue while its traffic leaves,
+/// and may let green grow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldScaling {
+    pub cluster: String,
+    pub service: String,
     pub resource: String,
     pub was: Suspension,
     pub held: Suspension,
+}
+
+impl HoldScaling {
+    /// Whether something that was suspended is not any more.
+    fn loosens(&self) -> bool {
+        let (was, held) = (self.was, self.held);
+        (was.dynamic_in && !held.dynamic_in)
+            || (was.dynamic_out && !held.dynamic_out)
+            || (was.scheduled && !held.scheduled)
+    }
+
+    fn title(&self) -> String {
+        match (self.loosens(), self.held.dynamic_in) {
+            (true, true) => format!("let auto scaling add tasks to {}", self.resource),
+            (true, false) => format!("let auto scaling change {}", self.resource),
+            (false, _) => format!("keep auto scaling from changing {}", self.resource),
+        }
+    }
+
+    fn effect(&self) -> &'static str {
+        match (self.loosens(), self.held) {
+            (true, held) if held.dynamic_in => {
+                "green grows by itself where it must, and does not shrink before the end"
+            }
+            (true, _) => "green's number of tasks is auto scaling's from here",
+            (false, held) if held.dynamic_out => "blue is never scaled out again by itself",
+            (false, _) => "blue does not scale in; a rollback restores its scaling",
+        }
+    }
+}
+
+/// Gives green blue's auto scaling, with everything suspended: policies arrive one by one, and none
+/// shall act before all are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyScaling {
+    pub cluster: String,
+    /// Blue.
+    pub from: String,
+    /// Green.
+    pub service: String,
+    pub min: i32,
+    pub max: i32,
 }
 
 /// A service like blue, with these differences.
@@ -107,8 +154,8 @@ pub type Made = BTreeMap<String, String>;
 
 /// The name under which green's task definition is made.
 pub const TASK_DEFINITION: &str = "task-definition";
-/// Marks that the way home has released blue's auto scaling already.
-const SCALING_RELEASED: &str = "scaling-released";
+/// Marks, before a resource, that the way home has set its auto scaling back already.
+pub const SCALING_RELEASED: &str = "scaling-released:";
 
 /// What an operation needs of the run around it.
 pub struct Scene<'a> {
@@ -124,8 +171,8 @@ pub struct Scene<'a> {
     pub green: Fleet,
     /// The shares that the routes may show now: the last one settled, and the one under way.
     pub written: Vec<Share>,
-    /// Blue's auto scaling as it is to be restored when traffic goes home.
-    pub scaling: Option<HoldScaling>,
+    /// Auto scaling as it is to be set back when traffic goes home.
+    pub scaling: Vec<HoldScaling>,
     /// When this operation was first intended.
     pub since: DateTime<Utc>,
     /// The run's name, as the tag `migrate:run` bears it.
@@ -222,7 +269,8 @@ impl Operation {
             Operation::SetAttributes { blue, attributes } => green::set_attributes(scene, blue, attributes),
             Operation::AssociateGreen(probe) => green::associate(scene, probe),
             Operation::RegisterTaskDefinition(new) => green::register(scene, new),
-            Operation::HoldScaling(hold) => blue::hold_scaling(scene, hold),
+            Operation::HoldScaling(hold) => scaling::hold(scene, hold),
+            Operation::CopyScaling(copy) => scaling::copy(scene, copy),
             Operation::CreateService(new) => green::create_service(scene, new),
             Operation::AwaitGreen { .. } => green::await_healthy(scene),
             Operation::JoinRoutes => routes::shift(scene, Share::NONE),
@@ -243,7 +291,8 @@ impl Operation {
             Operation::CreateTargetGroup(new) => green::delete_target_group(scene, new),
             Operation::AssociateGreen(probe) => green::dissociate(scene, probe),
             Operation::RegisterTaskDefinition(new) => green::deregister(scene, new),
-            Operation::HoldScaling(hold) => blue::release_scaling(scene, hold),
+            Operation::HoldScaling(hold) => scaling::release(scene, hold),
+            Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
             _ => Ok(Outcome::done()),
         }
@@ -253,7 +302,10 @@ impl Operation {
     pub fn creates(&self) -> bool {
         matches!(
             self,
-            Operation::CreateTargetGroup(_) | Operation::RegisterTaskDefinition(_) | Operation::CreateService(_)
+            Operation::CreateTargetGroup(_)
+                | Operation::RegisterTaskDefinition(_)
+                | Operation::CreateService(_)
+                | Operation::CopyScaling(_)
         )
     }
 
@@ -278,7 +330,10 @@ impl Operation {
                 format!("tie it to the load balancer by a rule that no request matches ({})", probe.host)
             }
             Operation::RegisterTaskDefinition(new) => format!("register the task definition {}", new.family),
-            Operation::HoldScaling(hold) => format!("keep auto scaling from changing {}", hold.resource),
+            Operation::HoldScaling(hold) => hold.title(),
+            Operation::CopyScaling(copy) => {
+                format!("give {} the auto scaling of {}: {} to {} tasks", copy.service, copy.from, copy.min, copy.max)
+            }
             Operation::CreateService(new) => {
                 format!("create the service {} with {} tasks", new.name, new.desired_count)
             }
@@ -300,8 +355,7 @@ impl Operation {
             Operation::AssociateGreen(_) => {
                 "an alias record that evaluates this load balancer's health sees one more, still empty, target group"
             }
-            Operation::HoldScaling(hold) if hold.held.dynamic_out => "blue is never scaled out again by itself",
-            Operation::HoldScaling(_) => "blue does not scale in; a rollback restores its scaling",
+            Operation::HoldScaling(hold) => hold.effect(),
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
             Operation::Shift { .. } => "requests reach green",
@@ -309,9 +363,4 @@ impl Operation {
             _ => "",
         }
     }
-}
-
-/// Whether a scalable target is as it should be.
-fn suspended_as(target: Option<&ScalableTarget>, wanted: Suspension) -> bool {
-    target.is_none_or(|t| t.suspended == wanted)
 }

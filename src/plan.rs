@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
-use crate::inventory::{Inventory, Route, Suspension, TargetGroup};
-use crate::operation::{AssociateGreen, CloneService, HoldScaling, Operation};
+use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
+use crate::operation::{AssociateGreen, CloneService, CopyScaling, HoldScaling, Operation};
 use crate::playbook::{Playbook, RetireBlue};
 use crate::traffic::{Share, takes_part};
 
@@ -81,11 +81,7 @@ impl Plan {
             Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)),
         );
         if let Some(scaling) = &inventory.scaling {
-            let hold = HoldScaling {
-                resource: scaling.resource.clone(),
-                was: scaling.suspended,
-                held: Suspension { dynamic_in: true, scheduled: true, ..scaling.suspended },
-            };
+            let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
             add("hold-blue-scaling".into(), Operation::HoldScaling(hold));
         }
         add("create-service".into(), Operation::CreateService(clone_service(playbook, inventory)));
@@ -94,6 +90,15 @@ impl Plan {
         for (index, _) in inventory.load_balancers.iter().enumerate() {
             let probe = format!("probe-load-balancer-{}", index + 1);
             add(format!("remove-probe-{}", index + 1), Operation::RemoveProbe { probe });
+        }
+        // Only now is green's target group tied to the load balancer for good, as a policy on the
+        // requests per target wants it.
+        if let Some(scaling) = &inventory.scaling {
+            add("copy-scaling".into(), Operation::CopyScaling(copy_scaling(playbook, inventory, scaling)));
+            let held = scaling.suspended.without_shrinking();
+            if let Some(hold) = loosen_green(playbook, inventory, scaling, Suspension::ALL, held) {
+                add("hold-green-scaling".into(), Operation::HoldScaling(hold));
+            }
         }
         Plan {
             format: FORMAT,
@@ -304,6 +309,43 @@ fn clone_service(playbook: &Playbook, inventory: &Inventory) -> CloneService {
     }
 }
 
+fn hold_blue(inventory: &Inventory, scaling: &ScalableTarget, held: Suspension) -> HoldScaling {
+    HoldScaling {
+        cluster: inventory.service.cluster.clone(),
+        service: inventory.service.name.clone(),
+        resource: scaling.resource.clone(),
+        was: scaling.suspended,
+        held,
+    }
+}
+
+/// Lets auto scaling do more with green than before; `None` where it is the same.
+fn loosen_green(
+    playbook: &Playbook,
+    inventory: &Inventory,
+    scaling: &ScalableTarget,
+    was: Suspension,
+    held: Suspension,
+) -> Option<HoldScaling> {
+    let service = playbook.green_name();
+    let cluster = scaling.resource.rsplit_once('/').map_or("", |(cluster, _)| cluster);
+    let resource = format!("{cluster}/{service}");
+    (was != held).then(|| HoldScaling { cluster: inventory.service.cluster.clone(), service, resource, was, held })
+}
+
+/// Blue's bounds, except that the tasks that green begins with are always allowed: registering moves
+/// the number of tasks between the bounds at once, and fewer than planned would hold the run.
+fn copy_scaling(playbook: &Playbook, inventory: &Inventory, scaling: &ScalableTarget) -> CopyScaling {
+    let count = playbook.green.desired_count.unwrap_or(inventory.service.desired_count);
+    CopyScaling {
+        cluster: inventory.service.cluster.clone(),
+        from: inventory.service.name.clone(),
+        service: playbook.green_name(),
+        min: scaling.min,
+        max: scaling.max.max(i32::try_from(count).unwrap_or(i32::MAX)),
+    }
+}
+
 fn drain_seconds(inventory: &Inventory) -> u64 {
     let delay = |g: &TargetGroup| g.attributes.get("deregistration_delay.timeout_seconds")?.parse().ok();
     inventory.target_groups.iter().filter_map(delay).max().unwrap_or(300)
@@ -317,8 +359,11 @@ fn finish(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
         Planned { id: "drain-blue".into(), operation: Operation::Drain { seconds: drain_seconds(inventory) } },
     ];
     if let Some(scaling) = &inventory.scaling {
-        let all = Suspension { dynamic_in: true, dynamic_out: true, scheduled: true };
-        let hold = HoldScaling { resource: scaling.resource.clone(), was: scaling.suspended, held: all };
+        let during = scaling.suspended.without_shrinking();
+        if let Some(hold) = loosen_green(playbook, inventory, scaling, during, scaling.suspended) {
+            finish.push(Planned { id: "release-green-scaling".into(), operation: Operation::HoldScaling(hold) });
+        }
+        let hold = hold_blue(inventory, scaling, Suspension::ALL);
         finish.push(Planned { id: "stop-blue-scaling".into(), operation: Operation::HoldScaling(hold) });
     }
     finish.push(match playbook.finish.blue {

@@ -23,6 +23,7 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
         green_name(playbook, inventory),
         code_owned(service),
         scaling(inventory),
+        step_scaling(inventory),
     ];
     rules.into_iter().flatten().chain(alarms(playbook, inventory)).collect()
 }
@@ -181,14 +182,21 @@ fn code_owned(service: &Service) -> Option<Finding> {
 
 fn scaling(inventory: &Inventory) -> Option<Finding> {
     let scaling = inventory.scaling.as_ref()?;
+    let by = if scaling.policies.is_empty() { "no policy".to_owned() } else { scaling.policies.join(", ") };
     Some(
-        Finding::warn("auto-scaling", "blue has auto scaling, and green is created without")
-            .evidence(format!("{} to {} tasks by {}", scaling.min, scaling.max, scaling.policies.join(", ")))
-            .remedy(format!(
-                "blue's scaling in is suspended during the run, and restored by a rollback; green runs {} tasks: set `green.desired_count` for the peak, and register green for auto scaling before `migrate finish`",
-                inventory.service.desired_count
-            )),
+        Finding::info("auto-scaling", "blue has auto scaling, and green gets a copy")
+            .evidence(format!("{} to {} tasks by {by}", scaling.min, scaling.max))
+            .remedy("neither shrinks during the run; a rollback gives blue its scaling back, `migrate finish` lets green's go"),
     )
+}
+
+fn step_scaling(inventory: &Inventory) -> Option<Finding> {
+    let steps = inventory.scaling.as_ref()?.step_policies();
+    (!steps.is_empty()).then(|| {
+        Finding::warn("step-scaling", "green gets no copy of blue's step scaling policies")
+            .evidence(steps.join(", "))
+            .remedy("CloudWatch alarms of your own drive them: once `migrate start` is done, put policies like them on green, with alarms on green's metrics, so that green can grow too")
+    })
 }
 
 fn alarms(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {

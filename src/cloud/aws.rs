@@ -22,6 +22,7 @@ mod endpoints;
 mod errors;
 mod identity;
 mod patience;
+mod renames;
 mod routes;
 mod scaling;
 mod tags;
@@ -33,8 +34,8 @@ use futures_util::future::{join, try_join4};
 use tokio::runtime::Runtime;
 
 use super::{
-    Cause, Cloud, CloudError, Identity, MetricWindow, Minute, NewRule, NewService, NewTargetGroup, NewTaskDefinition,
-    RouteWrite, Sight, Watch,
+    Cause, Cloud, CloudError, Identity, MetricWindow, Minute, NewRule, NewScaling, NewService, NewTargetGroup,
+    NewTaskDefinition, RouteWrite, Sight, Watch,
 };
 use crate::inventory::{
     Alarm, LoadBalancer, Route, ScalableTarget, Service, Suspension, TargetGroup, Task, TaskDefinition,
@@ -224,6 +225,14 @@ impl Cloud for Aws {
 
     fn suspend_scaling(&self, resource: &str, suspended: Suspension) -> Result<(), CloudError> {
         self.runtime.block_on(self.scaling.suspend(resource, suspended))
+    }
+
+    fn copy_scaling(&self, wanted: &NewScaling) -> Result<(), CloudError> {
+        self.runtime.block_on(self.scaling.copy(wanted))
+    }
+
+    fn remove_scaling(&self, cluster: &str, service: &str) -> Result<(), CloudError> {
+        self.runtime.block_on(self.scaling.remove(cluster, service))
     }
 
     fn delete_service(&self, cluster: &str, service: &str) -> Result<(), CloudError> {

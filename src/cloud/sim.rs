@@ -38,8 +38,8 @@ pub use universe::{Blue, Knobs, Lagging, OUR_TAG, SimTaskDefinition, Universe, V
 use self::store::Store;
 use self::traffic::Memo;
 use super::{
-    Cause, Cloud, CloudError, Identity, NewRule, NewService, NewTargetGroup, NewTaskDefinition, RouteWrite, Sight,
-    Watch,
+    Cause, Cloud, CloudError, Identity, NewRule, NewScaling, NewService, NewTargetGroup, NewTaskDefinition, RouteWrite,
+    Sight, Watch,
 };
 use crate::clock::{Clock, Signal, Wake};
 use crate::inventory::{
@@ -296,6 +296,17 @@ impl Cloud for Sim {
 
     fn suspend_scaling(&self, resource: &str, suspended: Suspension) -> Result<(), CloudError> {
         self.change(scaling::REGISTER, |u| u.suspend_scaling(resource, suspended))
+    }
+
+    fn copy_scaling(&self, wanted: &NewScaling) -> Result<(), CloudError> {
+        self.change(scaling::REGISTER, |u| u.copy_scaling(wanted))
+    }
+
+    fn remove_scaling(&self, cluster: &str, service: &str) -> Result<(), CloudError> {
+        self.change(scaling::DEREGISTER, |u| {
+            u.remove_scaling(cluster, service);
+            Ok(())
+        })
     }
 
     fn delete_service(&self, cluster: &str, service: &str) -> Result<(), CloudError> {

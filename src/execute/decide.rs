@@ -382,6 +382,15 @@ fn undo_commands(progress: &Progress, operation: &Operation) -> Vec<String> {
                  {target} --suspended-state {state}"
             )]
         }
+        Operation::CopyScaling(copy) => {
+            // Clusters go by name there, never by ARN.
+            let cluster = copy.cluster.rsplit('/').next().unwrap_or_default();
+            vec![format!(
+                "aws application-autoscaling deregister-scalable-target --region {region} --service-namespace ecs \
+                 --resource-id service/{cluster}/{} --scalable-dimension ecs:service:DesiredCount",
+                copy.service
+            )]
+        }
         _ => Vec::new(),
     }
 }

@@ -1,37 +1,11 @@
-//! What is done to blue: its auto scaling is held and released, and at the end it is retired.
+//! What is done to blue at the end: its connections drain, and it is retired.
 
 use chrono::TimeDelta;
 
-use super::{HoldScaling, Outcome, SCALING_RELEASED, Scene, suspended_as};
-use crate::cloud::{Cause, CloudError, Watch};
+use super::{Outcome, Scene};
+use crate::cloud::{CloudError, Watch};
 use crate::inventory::Service;
 use crate::traffic::takes_part;
-
-pub(super) fn hold_scaling(scene: &Scene, hold: &HoldScaling) -> Result<Outcome, CloudError> {
-    scene.cloud.suspend_scaling(&hold.resource, hold.held)?;
-    verify(scene, hold, true)
-}
-
-pub(super) fn release_scaling(scene: &Scene, hold: &HoldScaling) -> Result<Outcome, CloudError> {
-    if scene.made.contains_key(SCALING_RELEASED) {
-        return Ok(Outcome::done());
-    }
-    match scene.cloud.suspend_scaling(&hold.resource, hold.was) {
-        // Somebody has taken the scaling away: there is nothing left to release.
-        Err(error) if error.cause == Cause::NotFound => Ok(Outcome::done()),
-        Err(error) => Err(error),
-        Ok(()) => verify(scene, hold, false),
-    }
-}
-
-fn verify(scene: &Scene, hold: &HoldScaling, held: bool) -> Result<Outcome, CloudError> {
-    let wanted = if held { hold.held } else { hold.was };
-    let seen = scene.cloud.scaling(&scene.blue.cluster, &scene.blue.service)?;
-    if suspended_as(seen.as_ref(), wanted) {
-        return Ok(Outcome::done());
-    }
-    Ok(Outcome::NotYet(format!("auto scaling of {} does not show the change yet", hold.resource)))
-}
 
 pub(super) fn drain(scene: &Scene, seconds: u64) -> Outcome {
     let delay = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000));

@@ -7,7 +7,8 @@
 use chrono::TimeDelta;
 
 use super::green::healthy;
-use super::{Drift, Fleet, Outcome, SCALING_RELEASED, Scene};
+use super::scaling::released_key;
+use super::{Drift, Fleet, HoldScaling, Made, Outcome, Scene};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, RouteWrite, Sight, Watch};
 use crate::inventory::{Action, Route, RouteAt, Service};
@@ -34,7 +35,7 @@ pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> 
     };
     match compare(scene, &sight, &wanted, &acceptable, Matching::Leave) {
         Comparison { drift: Some(drift), .. } => Ok(Outcome::Drift(drift)),
-        Comparison { writes, .. } => write(scene, &writes, &wanted, None),
+        Comparison { writes, .. } => write(scene, &writes, &wanted, &[]),
     }
 }
 
@@ -63,11 +64,11 @@ pub(super) fn go_home(scene: &Scene) -> Result<Outcome, CloudError> {
         return Ok(not_yet);
     }
     if let Some(drift) = comparison.drift {
-        // What is ours goes home nevertheless. Blue's scaling stays held: traffic is not home.
-        let outcome = write(scene, &comparison.writes, &[], None)?;
+        // What is ours goes home nevertheless. Scaling stays held: traffic is not home.
+        let outcome = write(scene, &comparison.writes, &[], &[])?;
         return Ok(if matches!(outcome, Outcome::Done(_)) { Outcome::Drift(drift) } else { outcome });
     }
-    let mut outcome = write(scene, &comparison.writes, &wanted, scene.scaling.as_ref())?;
+    let mut outcome = write(scene, &comparison.writes, &wanted, &scene.scaling)?;
     if let Outcome::Done(made) = &mut outcome {
         made.extend(gone.iter().map(|r| (format!("gone:{}", r.at.arn()), "deleted by somebody else".to_owned())));
     }
@@ -86,7 +87,7 @@ pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
     let acceptable = |route: &Route, found: &[Action]| same(found, &at_share(&route.actions, &pairs, Share::ALL));
     match compare(scene, &sight, &wanted, &acceptable, Matching::Leave) {
         Comparison { drift: Some(drift), .. } => Ok(Outcome::Drift(drift)),
-        Comparison { writes, .. } => write(scene, &writes, &wanted, None),
+        Comparison { writes, .. } => write(scene, &writes, &wanted, &[]),
     }
 }
 
@@ -234,22 +235,26 @@ fn drift(scene: &Scene, route: &Route, found: Option<&[Action]>) -> Drift {
     Drift::of(route, &at_share(&route.actions, &scene.pairs(), last), found)
 }
 
-/// Writes all routes at once and reads them back, releasing blue's scaling beside the reading where
+/// Writes all routes at once and reads them back, setting auto scaling back beside the reading where
 /// asked, so that the way home costs no further round trip.
 fn write(
     scene: &Scene,
     writes: &[RouteWrite],
     wanted: &[Wanted],
-    release: Option<&super::HoldScaling>,
+    release: &[HoldScaling],
 ) -> Result<Outcome, CloudError> {
     let results = if writes.is_empty() { Vec::new() } else { scene.cloud.set_actions(writes) };
     let written = results.iter().filter(|r| r.is_ok()).count();
     let failure = results.into_iter().find_map(Result::err);
-    let release = release.filter(|_| failure.is_none());
+    let release = if failure.is_none() { release } else { &[] };
     let (first, released) = std::thread::scope(|threads| {
-        let released = release.map(|r| threads.spawn(|| scene.cloud.suspend_scaling(&r.resource, r.was)));
+        let mut begun = Vec::new();
+        for hold in release {
+            begun.push((hold, threads.spawn(|| scene.cloud.suspend_scaling(&hold.resource, hold.was))));
+        }
         let shown = read_back(scene, writes, wanted);
-        (shown, released.is_some_and(|r| matches!(r.join(), Ok(Ok(())))))
+        let done = begun.into_iter().filter_map(|(hold, done)| matches!(done.join(), Ok(Ok(()))).then_some(hold));
+        (shown, done.map(|hold| (released_key(hold), "true".to_owned())).collect::<Made>())
     });
     let shown = match failure {
         None => until_shown(scene, writes, wanted, first),
@@ -257,10 +262,7 @@ fn write(
     };
     match (shown, failure) {
         // What was read back counts more than what was answered.
-        (Ok(None), _) => {
-            let made = released.then(|| (SCALING_RELEASED.to_owned(), "true".to_owned()));
-            Ok(Outcome::Done(made.into_iter().collect()))
-        }
+        (Ok(None), _) => Ok(Outcome::Done(released)),
         (_, Some(error)) if written > 0 => {
             let message = format!("{written} of {} routes were written; {}", writes.len(), error.message);
             Ok(Outcome::Partly(CloudError { message, ..error }))

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::gate::Tally;
 use crate::journal::{Event, Record, Settlement};
-use crate::operation::Drift;
+use crate::operation::{Drift, SCALING_RELEASED};
 use crate::plan::Plan;
 
 /// A record as `--events` and `history --json` print it: `seq`, `at`, `event`, and its own fields.
@@ -73,7 +73,7 @@ fn settled(what: &str, outcome: &Settlement) -> String {
     match outcome {
         Settlement::Done(made) => {
             let made: Vec<&str> =
-                made.iter().filter(|(k, _)| *k != "scaling-released").map(|(_, v)| v.as_str()).collect();
+                made.iter().filter(|(k, _)| !k.starts_with(SCALING_RELEASED)).map(|(_, v)| v.as_str()).collect();
             if made.is_empty() { what.to_owned() } else { format!("{what}: {}", made.join(", ")) }
         }
         Settlement::NotDone(error) => format!("not done ({what}): {error}"),

@@ -110,6 +110,7 @@ fn the_way_of_a_rollback_by_the_gate() {
     ROLLING BACK: green fails #% (# of # requests in # min), blue #% (# of #); above the ceiling of #% and # times blue
     sending all traffic home
     all traffic is home, read back
+    undo: let auto scaling add tasks to service/prod/web-ipv#
     undo: keep auto scaling from changing service/prod/web
     rolled back
     "#);

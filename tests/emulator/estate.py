@@ -193,6 +193,21 @@ def seed_service(network, balancer, options):
             "ScaleOutCooldown": 60,
         },
     )
+    label = f"{balancer['load_balancer_dimension']}/{balancer['blue_dimension']}"
+    requests = {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label}
+    scaling.put_scaling_policy(
+        **target,
+        PolicyName="requests",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={"TargetValue": 900.0, "PredefinedMetricSpecification": requests, "DisableScaleIn": True},
+    )
+    scaling.put_scheduled_action(
+        **target,
+        ScheduledActionName="night",
+        Schedule="cron(0 22 * * ? *)",
+        Timezone="Europe/Berlin",
+        ScalableTargetAction={"MinCapacity": 2, "MaxCapacity": 4},
+    )
     wait_until_running(ecs, options.desired)
     return {"cluster": cluster, "service": service, "task_definition": definition}
 

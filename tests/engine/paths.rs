@@ -5,6 +5,7 @@ use migrate::cloud::sim::{Scenario, Universe};
 use migrate::execute::Stop;
 use migrate::execute::decide::commands;
 use migrate::gate::Verdict;
+use migrate::inventory::Suspension;
 use migrate::journal::progress::Phase;
 use migrate::journal::{Cause, Event, HoldReason};
 
@@ -50,6 +51,60 @@ fn a_healthy_run_is_shifted_and_finished() {
     let universe = lab.sim.universe();
     assert_eq!(universe.services["prod/web"].service.actual.desired_count, 0);
     assert!(universe.services["prod/web"].is_active());
+    // Green's auto scaling is blue's as it was; blue's does nothing any more.
+    let suspended = |of: &str| universe.scaling[of].target.suspended;
+    assert_eq!(suspended("service/prod/web-ipv6"), Suspension::default());
+    assert_eq!(suspended("service/prod/web"), Suspension::ALL);
+}
+
+#[test]
+fn green_has_blues_scaling_and_grows_where_it_must() {
+    let text = format!("{SHORT}finish: {{ keep_blue: 0s }}\n").replace("network:", "desired_count: 3\n  network:");
+    let mut lab = started(&text, Scenario::Healthy);
+    let scaling = |lab: &Lab, of: &str| lab.sim.universe().scaling.get(of).map(|s| s.target.clone());
+    let (blue, green) = ("service/prod/web", "service/prod/web-ipv6");
+    let tasks = |lab: &Lab| lab.sim.universe().services["prod/web-ipv6"].service.actual.desired_count;
+    let copy = scaling(&lab, green).unwrap();
+    let original = lab.progress().header.plan.inventory.scaling.clone().unwrap();
+    assert_eq!((copy.min, copy.max, &copy.policies), (original.min, original.max, &original.policies));
+    assert_eq!(copy.suspended, Suspension::default().without_shrinking());
+    assert!(lab.shift_all(9), "{}", lab.story());
+    assert_eq!(tasks(&lab), 4, "three are too few for all of the traffic");
+    // A rollback that keeps green lets nothing change it, and gives blue its own back.
+    let mut kept = started(SHORT, Scenario::Healthy);
+    kept.advance(false, true);
+    let end = kept.rollback(false);
+    reached(&end, &kept);
+    assert_eq!(scaling(&kept, green).unwrap().suspended, Suspension::ALL);
+    assert_eq!(scaling(&kept, blue).unwrap().suspended, Suspension::default());
+    assert_eq!(kept.sim.universe().foreign_fingerprint(), kept.foreign);
+    let end = kept.rollback(true);
+    reached(&end, &kept);
+    kept.assert_origin("kept, then removed");
+    let end = lab.finish();
+    reached(&end, &lab);
+    lab.assert_lawful("grown");
+}
+
+#[test]
+fn scaling_that_somebody_took_away_is_not_put_back() {
+    for of in ["service/prod/web", "service/prod/web-ipv6"] {
+        for finishing in [false, true] {
+            let mut lab = started(&format!("{SHORT}finish: {{ keep_blue: 0s }}\n"), Scenario::Healthy);
+            lab.sim.with(|u| u.scaling.remove(of)).unwrap();
+            if finishing {
+                assert!(lab.shift_all(9), "{of}\n{}", lab.story());
+                let end = lab.finish();
+                reached(&end, &lab);
+            } else {
+                lab.advance(false, true);
+                let end = lab.rollback(true);
+                reached(&end, &lab);
+            }
+            assert!(!lab.sim.universe().scaling.contains_key(of));
+            lab.assert_lawful(of);
+        }
+    }
 }
 
 #[test]
@@ -333,8 +388,8 @@ fn verbs_cost_few_calls() {
     let end = lab.rollback(false);
     reached(&end, &lab);
     let after = calls(&lab);
-    // One look, one write of all, one reading back; the scaling is released beside it.
-    assert_eq!((after.0 - before.0 - 1 + 1, after.1 - before.1), (3, 4), "{:?}", lab.sim.universe().calls.recent);
+    // One look, one write of all, one reading back; the scaling of both is set back beside it.
+    assert_eq!((after.0 - before.0 - 2 + 1, after.1 - before.1), (3, 4), "{:?}", lab.sim.universe().calls.recent);
 }
 
 #[test]
@@ -347,6 +402,8 @@ fn a_stuck_run_says_what_is_left_in_commands() {
         "modify-rule",
         "modify-rule",
         "modify-listener",
+        "register-scalable-target",
+        "deregister-scalable-target",
         "delete-service",
         "services-inactive",
         "register-scalable-target",

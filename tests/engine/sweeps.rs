@@ -119,7 +119,7 @@ fn every_call_fails_once_and_the_run_is_given_up() {
 #[test]
 fn every_call_on_the_way_to_the_finish_fails_once() {
     let (calls, _) = extent(there_and_finished, 0);
-    for call in calls - 20..=calls {
+    for call in calls - 24..=calls {
         for kind in KINDS {
             there_and_finished(&mut lab(at(call, kind), None, 0), &format!("call {call}: {kind:?}"));
         }
@@ -154,7 +154,7 @@ fn the_process_dies_at_every_append() {
 #[test]
 fn the_process_dies_at_every_append_of_the_finish() {
     let (_, appends) = extent(there_and_finished, 0);
-    for append in appends - 12..=appends {
+    for append in appends - 14..=appends {
         for stored in [false, true] {
             let crash = Some(Crash { append, stored });
             there_and_finished(&mut lab(Vec::new(), crash, 0), &format!("{crash:?}, finished"));

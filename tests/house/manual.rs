@@ -44,8 +44,15 @@ fn the_changelog_keeps_its_shape() {
 /// The policy allows every call that the adapter makes, and nothing that it does not need.
 #[test]
 fn the_policy_in_the_readme_is_what_the_adapter_calls() {
-    // What AWS asks for beside the call itself: tags at creation, and roles that are handed over.
-    let beside = ["ecs:TagResource", "elasticloadbalancing:AddTags", "iam:PassRole"];
+    // What AWS asks for beside the call itself: tags at creation, roles that are handed over, and the
+    // alarms that Application Auto Scaling keeps for a target tracking policy.
+    let beside = [
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:PutMetricAlarm",
+        "ecs:TagResource",
+        "elasticloadbalancing:AddTags",
+        "iam:PassRole",
+    ];
     let services = ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "sts"];
     let action = |word: &str| {
         let (service, call) = word.split_once(':')?;

@@ -96,7 +96,7 @@ fn the_rust_sdk_can_read_the_estate() {
             .send()
             .await
             .expect("DescribeScalingPolicies");
-        assert_eq!(policies.scaling_policies().len(), 1);
+        assert_eq!(policies.scaling_policies().len(), 2);
         let caller = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await.expect("GetCallerIdentity");
         assert_eq!(caller.account(), Some("123456789012"));
     });

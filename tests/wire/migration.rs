@@ -95,6 +95,7 @@ fn a_whole_migration_changes_weights_and_nothing_else() {
     assert_eq!(started.report["green_share"].as_f64(), Some(0.0));
     assert_green_is_up(&estate);
     let green = estate.green_group().expect("green's target group");
+    assert_green_scales(&estate, [true, false, true]);
     estate.snapshot().assert_shifted_from(&original, blue, &green, 0);
     estate.green_metrics("0.001");
 
@@ -115,6 +116,7 @@ fn a_whole_migration_changes_weights_and_nothing_else() {
     assert_eq!(finished.word("state"), "finished");
     assert_eq!(estate.service("web")["desiredCount"], 0, "blue is retired");
     assert_eq!(estate.service("web-ipv6")["runningCount"], 2, "green serves");
+    assert_green_scales(&estate, [false, false, false]);
     let last = estate.snapshot();
     assert!(last.weights_of(&green).iter().any(|(_, weight)| *weight > 0), "{:#}", last.rules);
     assert_eq!(last.rules[3], original.rules[3], "the foreign rule");
@@ -136,18 +138,56 @@ fn rollback_after(stages: usize) {
     estate.snapshot().assert_same_as(&original);
     assert_eq!(estate.service("web")["runningCount"], 2);
     assert_autoscaling_as_before(&estate);
+    assert_green_scales(&estate, [true, true, true]);
     estate.migrate(&["rollback"]).expect(0);
     estate.snapshot().assert_same_as(&original);
 }
 
 fn assert_autoscaling_as_before(estate: &Estate) {
-    let found = estate.aws(&["application-autoscaling", "describe-scalable-targets", "--service-namespace", "ecs"]);
-    let targets = found["ScalableTargets"].as_array().cloned().unwrap_or_default();
-    let blue =
-        targets.iter().find(|target| target["ResourceId"] == "service/prod/web").expect("blue's scalable target");
+    let blue = scalable_target(estate, "service/prod/web").expect("blue's scalable target");
     assert_eq!((&blue["MinCapacity"], &blue["MaxCapacity"]), (&json!(2), &json!(10)));
     for kind in ["DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"] {
         assert_ne!(blue["SuspendedState"][kind], true, "{kind}");
+    }
+}
+
+fn scalable_target(estate: &Estate, resource: &str) -> Option<Value> {
+    let found = estate.aws(&["application-autoscaling", "describe-scalable-targets", "--service-namespace", "ecs"]);
+    let targets = found["ScalableTargets"].as_array().cloned().unwrap_or_default();
+    targets.into_iter().find(|target| target["ResourceId"] == resource)
+}
+
+/// Green's scalable target with blue's bounds, suspended like this (in, out, scheduled), with blue's
+/// policies and scheduled actions, on green's metrics.
+fn assert_green_scales(estate: &Estate, suspended: [bool; 3]) {
+    let target = scalable_target(estate, "service/prod/web-ipv6").expect("green's scalable target");
+    assert_eq!((&target["MinCapacity"], &target["MaxCapacity"]), (&json!(2), &json!(10)));
+    let kinds = ["DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"];
+    assert_eq!(kinds.map(|kind| target["SuspendedState"][kind] == true), suspended, "{target:#}");
+    let of = |kind: &str, list: &str, resource: &str| {
+        let service = ["--service-namespace", "ecs", "--resource-id", resource];
+        let found = estate.aws(&[&["application-autoscaling", kind], &service[..]].concat());
+        let mut found = found[list].as_array().cloned().unwrap_or_default();
+        // The emulator answers for every resource.
+        found.retain(|one| one["ResourceId"] == resource);
+        for one in &mut found {
+            let one = one.as_object_mut().expect("an object");
+            one.retain(|name, _| {
+                !["ResourceId", "CreationTime", "Alarms"].contains(&name.as_str()) && !name.ends_with("ARN")
+            });
+        }
+        found.sort_by_key(Value::to_string);
+        found
+    };
+    let tail = |arn: &str| arn.rsplit(':').next().unwrap_or_default().to_owned();
+    let (blue_group, green_group) = (tail(estate.id("blue_group")), tail(&estate.green_group().expect("a group")));
+    for (kind, list, count) in
+        [("describe-scaling-policies", "ScalingPolicies", 2), ("describe-scheduled-actions", "ScheduledActions", 1)]
+    {
+        let (blue, green) = (of(kind, list, "service/prod/web"), of(kind, list, "service/prod/web-ipv6"));
+        assert_eq!(green.len(), count, "{green:#?}");
+        let expected = Value::from(blue).to_string().replace(&blue_group, &green_group);
+        assert_eq!(Value::from(green).to_string(), expected);
     }
 }
 
@@ -180,6 +220,7 @@ fn rollback_can_also_remove_green() {
     estate.migrate(&["rollback", "--remove-green"]).expect(0);
     estate.snapshot().assert_same_as(&original);
     assert_eq!(estate.green_group(), None);
+    assert_eq!(scalable_target(&estate, "service/prod/web-ipv6"), None);
     let status = estate.service("web-ipv6")["status"].clone();
     assert!(status == "INACTIVE" || status == "DRAINING" || status.is_null(), "{status}");
     assert_eq!(estate.service("web")["runningCount"], 2);

@@ -121,6 +121,8 @@ fn is_throttling(code: &str, message: &str, status: u16) -> bool {
             "TooManyRequests",
             "SlowDown",
             "BandwidthLimitExceeded",
+            // Application Auto Scaling, while another change of the same target is under way.
+            "ConcurrentUpdateException",
         ]
         .iter()
         .any(|name| code.starts_with(name))
@@ -214,6 +216,8 @@ mod tests {
             ("Throttling", 400, Cause::Throttled),
             ("Throttling", 503, Cause::Throttled),
             ("RequestLimitExceeded", 503, Cause::Throttled),
+            ("ConcurrentUpdateException", 400, Cause::Throttled),
+            ("ObjectNotFoundException", 400, Cause::NotFound),
             ("RuleNotFound", 400, Cause::NotFound),
             ("ClusterNotFoundException", 400, Cause::NotFound),
             ("InvalidParameterException", 400, Cause::Refused),

@@ -1,14 +1,18 @@
 //! Application Auto Scaling of ECS services: who may change a service's desired count.
 //!
-//! Only `SuspendedState` is ever written. `RegisterScalableTarget` leaves out the capacities, which
-//! it then keeps; sent again, they would move the service into their range at once.
+//! Of blue's, only `SuspendedState` is ever written. `RegisterScalableTarget` leaves out the
+//! capacities, which it then keeps; sent again, they would move the service into their range at once.
+//! Green's is a copy of blue's: the SDK's structures are moved whole, so no setting is lost.
 
 use aws_sdk_applicationautoscaling as sdk;
-use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace, SuspendedState};
-use futures_util::future::try_join3;
+use aws_sdk_applicationautoscaling::types::{
+    PolicyType, ScalableDimension, ScalingPolicy, ScheduledAction, ServiceNamespace, SuspendedState,
+};
+use futures_util::future::{try_join, try_join3};
 
-use super::errors::during;
-use crate::cloud::CloudError;
+use super::errors::{during, existing, refused};
+use super::renames::Renames;
+use crate::cloud::{CloudError, NewScaling};
 use crate::inventory::{ScalableTarget, Suspension};
 
 /// Reads and writes by clients of their own, because they are retried differently.
@@ -32,6 +36,11 @@ impl Scaling {
         let resource = resource_id(cluster, service);
         let (target, policies, scheduled) =
             try_join3(self.target(&resource), self.policies(&resource), self.scheduled(&resource)).await?;
+        let policy = |p: &ScalingPolicy| format!("{} ({})", p.policy_name(), p.policy_type().as_str());
+        let mut policies: Vec<String> = policies.iter().map(policy).collect();
+        policies.sort();
+        let mut scheduled: Vec<String> = scheduled.iter().map(|a| a.scheduled_action_name().to_string()).collect();
+        scheduled.sort();
         Ok(target.map(|target| ScalableTarget {
             resource,
             min: target.min_capacity(),
@@ -55,7 +64,7 @@ impl Scaling {
         Ok(found.scalable_targets.unwrap_or_default().into_iter().find(|target| target.resource_id() == resource))
     }
 
-    async fn policies(&self, resource: &str) -> Result<Vec<String>, CloudError> {
+    async fn policies(&self, resource: &str) -> Result<Vec<ScalingPolicy>, CloudError> {
         let mut pages = self
             .reads
             .describe_scaling_policies()
@@ -65,16 +74,15 @@ impl Scaling {
             .into_paginator()
             .items()
             .send();
-        let mut named = Vec::new();
+        let mut found = Vec::new();
         while let Some(policy) = pages.next().await {
-            let policy = policy.map_err(during("application-autoscaling:DescribeScalingPolicies"))?;
-            named.push(format!("{} ({})", policy.policy_name(), policy.policy_type().as_str()));
+            found.push(policy.map_err(during("application-autoscaling:DescribeScalingPolicies"))?);
         }
-        named.sort();
-        Ok(named)
+        found.retain(|policy: &ScalingPolicy| policy.resource_id() == resource);
+        Ok(found)
     }
 
-    async fn scheduled(&self, resource: &str) -> Result<Vec<String>, CloudError> {
+    async fn scheduled(&self, resource: &str) -> Result<Vec<ScheduledAction>, CloudError> {
         let mut pages = self
             .reads
             .describe_scheduled_actions()
@@ -84,13 +92,12 @@ impl Scaling {
             .into_paginator()
             .items()
             .send();
-        let mut named = Vec::new();
+        let mut found = Vec::new();
         while let Some(action) = pages.next().await {
-            let action = action.map_err(during("application-autoscaling:DescribeScheduledActions"))?;
-            named.push(action.scheduled_action_name().to_string());
+            found.push(action.map_err(during("application-autoscaling:DescribeScheduledActions"))?);
         }
-        named.sort();
-        Ok(named)
+        found.retain(|action: &ScheduledAction| action.resource_id() == resource);
+        Ok(found)
     }
 
     pub(super) async fn suspend(&self, resource: &str, suspended: Suspension) -> Result<(), CloudError> {
@@ -99,18 +106,110 @@ impl Scaling {
             .service_namespace(ServiceNamespace::Ecs)
             .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
             .resource_id(resource)
-            .suspended_state(
-                SuspendedState::builder()
-                    .dynamic_scaling_in_suspended(suspended.dynamic_in)
-                    .dynamic_scaling_out_suspended(suspended.dynamic_out)
-                    .scheduled_scaling_suspended(suspended.scheduled)
-                    .build(),
-            )
+            .suspended_state(suspended_state(suspended))
             .send()
             .await
             .map_err(during("application-autoscaling:RegisterScalableTarget"))?;
         Ok(())
     }
+
+    /// One after the other: Application Auto Scaling refuses concurrent changes of one target.
+    pub(super) async fn copy(&self, wanted: &NewScaling) -> Result<(), CloudError> {
+        let (from, to) = (resource_id(&wanted.cluster, &wanted.from), resource_id(&wanted.cluster, &wanted.service));
+        let (policies, scheduled) = try_join(self.policies(&from), self.scheduled(&from)).await?;
+        self.register(&to, wanted).await?;
+        let renames = Renames::of(wanted);
+        for policy in policies.into_iter().filter(|p| *p.policy_type() != PolicyType::StepScaling) {
+            self.put_policy(&to, policy, &renames).await?;
+        }
+        for action in scheduled {
+            self.put_scheduled(&to, action).await?;
+        }
+        Ok(())
+    }
+
+    async fn register(&self, resource: &str, wanted: &NewScaling) -> Result<(), CloudError> {
+        self.writes
+            .register_scalable_target()
+            .service_namespace(ServiceNamespace::Ecs)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .resource_id(resource)
+            .min_capacity(wanted.min)
+            .max_capacity(wanted.max)
+            .suspended_state(suspended_state(Suspension::ALL))
+            .send()
+            .await
+            .map_err(during("application-autoscaling:RegisterScalableTarget"))?;
+        Ok(())
+    }
+
+    async fn put_policy(&self, resource: &str, policy: ScalingPolicy, renames: &Renames<'_>) -> Result<(), CloudError> {
+        const PUT: &str = "application-autoscaling:PutScalingPolicy";
+        let mut tracking = policy.target_tracking_scaling_policy_configuration;
+        let mut predictive = policy.predictive_scaling_policy_configuration;
+        if tracking.is_none() && predictive.is_none() {
+            let (name, kind) = (&policy.policy_name, policy.policy_type.as_str());
+            return Err(refused(
+                PUT,
+                format!("the policy {name} is of the type {kind}, which this version cannot copy"),
+            ));
+        }
+        tracking.iter_mut().for_each(|config| renames.tracking(config));
+        predictive.iter_mut().for_each(|config| renames.predictive(config));
+        self.writes
+            .put_scaling_policy()
+            .service_namespace(ServiceNamespace::Ecs)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .resource_id(resource)
+            .policy_name(policy.policy_name)
+            .policy_type(policy.policy_type)
+            .set_target_tracking_scaling_policy_configuration(tracking)
+            .set_predictive_scaling_policy_configuration(predictive)
+            .send()
+            .await
+            .map_err(during(PUT))?;
+        Ok(())
+    }
+
+    async fn put_scheduled(&self, resource: &str, action: ScheduledAction) -> Result<(), CloudError> {
+        self.writes
+            .put_scheduled_action()
+            .service_namespace(ServiceNamespace::Ecs)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .resource_id(resource)
+            .scheduled_action_name(action.scheduled_action_name)
+            .schedule(action.schedule)
+            .set_timezone(action.timezone)
+            .set_start_time(action.start_time)
+            .set_end_time(action.end_time)
+            .set_scalable_target_action(action.scalable_target_action)
+            .send()
+            .await
+            .map_err(during("application-autoscaling:PutScheduledAction"))?;
+        Ok(())
+    }
+
+    /// Takes policies and scheduled actions along.
+    pub(super) async fn remove(&self, cluster: &str, service: &str) -> Result<(), CloudError> {
+        let answer = self
+            .writes
+            .deregister_scalable_target()
+            .service_namespace(ServiceNamespace::Ecs)
+            .scalable_dimension(ScalableDimension::EcsServiceDesiredCount)
+            .resource_id(resource_id(cluster, service))
+            .send()
+            .await
+            .map_err(during("application-autoscaling:DeregisterScalableTarget"));
+        existing(answer).map(|_| ())
+    }
+}
+
+fn suspended_state(suspended: Suspension) -> SuspendedState {
+    SuspendedState::builder()
+        .dynamic_scaling_in_suspended(suspended.dynamic_in)
+        .dynamic_scaling_out_suspended(suspended.dynamic_out)
+        .scheduled_scaling_suspended(suspended.scheduled)
+        .build()
 }
 
 fn suspension(state: &SuspendedState) -> Suspension {

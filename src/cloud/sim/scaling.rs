@@ -6,12 +6,13 @@
 use chrono::{DateTime, Duration, DurationRound, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::faults::not_found;
+use super::faults::{not_found, refused};
 use super::universe::{Universe, ViolationKind, service_key};
-use crate::cloud::CloudError;
+use crate::cloud::{CloudError, NewScaling};
 use crate::inventory::{ScalableTarget, Suspension};
 
 pub(super) const REGISTER: &str = "application-autoscaling:RegisterScalableTarget";
+pub(super) const DEREGISTER: &str = "application-autoscaling:DeregisterScalableTarget";
 /// How long the load has to be low, or high, before anything happens.
 const LOW_FOR: Duration = Duration::minutes(15);
 const HIGH_FOR: Duration = Duration::minutes(3);
@@ -64,6 +65,45 @@ impl Universe {
         scaling.low_since = None;
         scaling.high_since = None;
         Ok(())
+    }
+
+    /// The copied policy aims at the same load. Registering moves the tasks between the bounds.
+    pub(super) fn copy_scaling(&mut self, wanted: &NewScaling) -> Result<(), CloudError> {
+        let from = service_key(&wanted.cluster, &wanted.from);
+        let missing = || not_found(REGISTER, format!("ObjectNotFoundException: {from} has no auto scaling"));
+        let from = self.scaling.values().find(|s| s.service == from).cloned().ok_or_else(missing)?;
+        let service = service_key(&wanted.cluster, &wanted.service);
+        let Some(desired) = self.services.get(&service).filter(|s| s.is_active()) else {
+            return Err(refused(
+                REGISTER,
+                format!("ValidationException: ECS service doesn't exist: service/{service}"),
+            ));
+        };
+        let desired = desired.service.actual.desired_count;
+        let bound = |count: i32| u32::try_from(count.max(0)).unwrap_or_default();
+        let within = desired.min(bound(wanted.max)).max(bound(wanted.min));
+        let target = ScalableTarget {
+            resource: format!("service/{service}"),
+            min: wanted.min,
+            max: wanted.max,
+            suspended: Suspension::ALL,
+            policies: from.target.copied_policies().into_iter().map(str::to_owned).collect(),
+            scheduled: from.target.scheduled.clone(),
+        };
+        let scaling = SimScaling { target, service: service.clone(), low_since: None, high_since: None, ..from };
+        self.scaling.insert(scaling.target.resource.clone(), scaling);
+        if within != desired {
+            self.change_service(&service, |s| s.desired_count = within);
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_scaling(&mut self, cluster: &str, service: &str) {
+        let service = service_key(cluster, service);
+        if service == self.blue.service && self.scaling.values().any(|s| s.service == service) {
+            self.violate(ViolationKind::ForeignDeleted, format!("auto scaling of {service}"));
+        }
+        self.scaling.retain(|_, s| s.service != service);
     }
 
     /// Does what is due at the full minutes that have passed; says whether anything changed.
@@ -131,6 +171,47 @@ mod tests {
         assert_eq!(sim.service("prod", "web").unwrap().unwrap().desired_count, 4);
         let recent = minutes(&sim, &green, 9).unwrap();
         assert!(recent[2].blue.bad > Some(500.0), "{:?}", recent[2]);
+    }
+
+    #[test]
+    fn a_copy_lets_green_grow_and_leaves_nothing_behind() {
+        let sim = sim(Scenario::Healthy);
+        let before = sim.universe().estate_fingerprint();
+        let foreign = sim.universe().foreign_fingerprint();
+        let (green, _) = stand_up(&sim);
+        pass(&sim, 60);
+        let wanted = NewScaling {
+            cluster: "prod".to_owned(),
+            from: "web".to_owned(),
+            service: "web-ipv6".to_owned(),
+            min: 2,
+            max: 20,
+            target_groups: [(blue_group(&sim), green.clone())].into(),
+        };
+        sim.copy_scaling(&wanted).unwrap();
+        sim.copy_scaling(&wanted).unwrap();
+        let copy = sim.scaling("prod", "web-ipv6").unwrap().unwrap();
+        assert_eq!((copy.suspended, copy.min, copy.max), (Suspension::ALL, 2, 20));
+        assert_eq!(copy.policies, ["web-requests (TargetTrackingScaling)"]);
+        assert_eq!(sim.universe().foreign_fingerprint()["scaling"].as_array().map(Vec::len), Some(1));
+        assert_ne!(sim.universe().estate_fingerprint()["scaling"], before["scaling"]);
+        // Half the tasks for all of the traffic: with scale-out free they become enough again.
+        sim.set_desired_count("prod", "web-ipv6", 2).unwrap();
+        shift_all(&sim, &green, 100);
+        pass(&sim, 600);
+        assert_eq!(sim.service("prod", "web-ipv6").unwrap().unwrap().desired_count, 2);
+        sim.suspend_scaling("service/prod/web-ipv6", Suspension::default().without_shrinking()).unwrap();
+        pass(&sim, 600);
+        assert!(sim.service("prod", "web-ipv6").unwrap().unwrap().desired_count > 2);
+        sim.remove_scaling("prod", "web-ipv6").unwrap();
+        sim.remove_scaling("prod", "web-ipv6").unwrap();
+        assert_eq!(sim.scaling("prod", "web-ipv6"), Ok(None));
+        assert_eq!(
+            sim.universe().foreign_fingerprint()["scaling"].as_array().map(Vec::len),
+            foreign["scaling"].as_array().map(Vec::len)
+        );
+        let nobody = NewScaling { service: "nobody".to_owned(), ..wanted };
+        assert_eq!(sim.copy_scaling(&nobody).unwrap_err().cause, Cause::Refused);
     }
 
     #[test]

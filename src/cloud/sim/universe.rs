@@ -244,7 +244,9 @@ impl Universe {
             .filter(|(_, d)| d.active && shown(&d.definition.tags))
             .map(|(arn, _)| arn)
             .collect();
-        let scaling: Vec<Value> = self.scaling.values().map(|s| json!(s.target)).collect();
+        // Auto scaling bears no tags here: whose it is, its service says.
+        let owned = |s: &&SimScaling| self.services.get(&s.service).is_none_or(|of| shown(&of.service.actual.tags));
+        let scaling: Vec<Value> = self.scaling.values().filter(owned).map(|s| json!(s.target)).collect();
         json!({
             "load_balancers": self.load_balancers,
             "routes": routes,
