@@ -66,7 +66,7 @@ fn carry_on(
         let ran = header.sandbox.as_ref().map_or_else(|| "AWS".to_owned(), |s| format!("the sandbox ({s})"));
         return Err(Failure::usage(format!("the run {} is on {ran}", header.run)).about(progress).hint(format!(
             "`migrate {}` carries on with it; give another `--state` for another run",
-            report_next(header)
+            same_call(header)
         )));
     }
     let site = match &header.sandbox {
@@ -111,7 +111,7 @@ fn open(
 }
 
 /// How `start` was called for this run.
-fn report_next(header: &Header) -> String {
+fn same_call(header: &Header) -> String {
     let sandbox = header.sandbox.as_ref().map_or_else(String::new, |s| format!(" --sandbox={s}"));
     format!("start {}{sandbox}", header.playbook_file)
 }

@@ -38,7 +38,7 @@ type Change = fn(&mut Playbook, &mut Inventory);
 fn a_sound_estate_may_begin() {
     let findings = found(|_, _| {});
     let rules: Vec<&str> = findings.iter().map(|f| f.rule.as_str()).collect();
-    assert_eq!(rules, ["auto-scaling", "subnets-not-checked"]);
+    assert_eq!(rules, ["subnets-not-checked", "auto-scaling"]);
     assert!(!blocks(&findings));
     assert_eq!(found(|_, i| i.scaling = None::<ScalableTarget>).len(), 1);
 }

@@ -159,7 +159,7 @@ fn a_refused_event_changes_nothing() {
     assert_eq!(same, ready);
     assert_eq!(
         error.to_string(),
-        "record 21 of the journal cannot follow what stands before it: `finished` while open"
+        "record 25 of the journal cannot follow what stands before it: `finished` while open"
     );
 }
 

@@ -58,11 +58,16 @@ fn operations_stand_in_the_order_in_which_aws_takes_them() {
             "create-service",
             "await-green",
             "join-routes",
-            "remove-probe-1"
+            "remove-probe-1",
+            "copy-scaling",
+            "hold-green-scaling"
         ]
     );
     let ids: Vec<&str> = plan.finish.iter().map(|p| p.id.as_str()).collect();
-    assert_eq!(ids, ["replace-blue-in-routes", "drain-blue", "stop-blue-scaling", "scale-blue-to-zero"]);
+    assert_eq!(
+        ids,
+        ["replace-blue-in-routes", "drain-blue", "release-green-scaling", "stop-blue-scaling", "scale-blue-to-zero"]
+    );
     let all = plan.prepare.iter().chain(&plan.finish);
     assert!(all.clone().map(|p| &p.id).collect::<BTreeSet<_>>().len() == all.clone().count(), "names are unique");
     for planned in all {
@@ -78,7 +83,9 @@ fn effects_are_named_where_somebody_notices() {
     let plan = plan_of(&inventory());
     let noticed: Vec<&str> =
         plan.prepare.iter().filter(|p| !p.operation.effect().is_empty()).map(|p| p.id.as_str()).collect();
-    assert_eq!(noticed, ["probe-load-balancer-1", "hold-blue-scaling", "create-service", "join-routes"]);
+    let expected =
+        ["probe-load-balancer-1", "hold-blue-scaling", "create-service", "join-routes", "hold-green-scaling"];
+    assert_eq!(noticed, expected);
     for operation in [Operation::Shift { share: Share::ALL }, Operation::ReplaceBlue] {
         assert!(!operation.effect().is_empty() && !operation.title().is_empty());
     }
