@@ -114,17 +114,24 @@ pub(super) fn plan(
     Ok(Outcome::Ok)
 }
 
-/// Saves a plan whole or not at all.
+/// Saves a plan whole or not at all. What a link points to is replaced, not the link; and what is no
+/// file, such as a device or a pipe, is written to.
 fn write(path: &Path, plan: &Plan) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::new(Outcome::Error, format!("cannot save the plan to {}: {error}", path.display()))
     };
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|e| failed(&e))?;
     let json = serde_json::to_string_pretty(plan).map_err(|e| failed(&e))?;
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if target.exists() && !target.is_file() {
+        let mut there = std::fs::OpenOptions::new().write(true).open(path).map_err(|e| failed(&e))?;
+        return there.write_all(json.as_bytes()).map_err(|e| failed(&e));
+    }
+    let dir = target.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(dir).map_err(|e| failed(&e))?;
     file.write_all(json.as_bytes()).map_err(|e| failed(&e))?;
     file.as_file().sync_all().map_err(|e| failed(&e))?;
-    file.persist(path).map_err(|e| failed(&e))?;
+    file.persist(&target).map_err(|e| failed(&e))?;
     Ok(())
 }
 

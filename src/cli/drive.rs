@@ -12,6 +12,7 @@ use super::site::{Site, ear};
 use super::{Common, RunArgs};
 use crate::clock::Wake;
 use crate::execute::ask::{self, Ask, Retire, Return};
+use crate::execute::decide::left_to_do;
 use crate::execute::{Run, Stop, removes_green};
 use crate::gate::Verdict;
 use crate::journal::progress::Phase;
@@ -58,9 +59,10 @@ pub(super) fn drive(
                 progress.stages()
             ));
             out(&format!("  {}", ending.reason));
-            if let Some((_, commands)) = &progress.stuck {
+            let left = left_to_do(&progress);
+            if !left.is_empty() {
                 out("  left to do by hand:");
-                commands.iter().for_each(|c| out(&format!("    {c}")));
+                left.iter().for_each(|c| out(&format!("    {c}")));
             }
             if let Some(next) = &ending.next {
                 out(&format!("  next: {next}"));

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Common, RunArgs, playbook};
 use crate::execute::Stop;
+use crate::execute::decide::left_to_do;
 use crate::journal::Record;
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{self, RunStore};
@@ -167,9 +168,10 @@ fn status_text(progress: &Progress, reason: &str, next: Option<&str>) -> String 
         line("clock", format!("{scale} times as fast"));
     }
     line("last", format!("record {} at {}", progress.last.0, progress.last.1.format("%F %T UTC")));
-    if let Some((_, commands)) = &progress.stuck {
+    let left = left_to_do(progress);
+    if !left.is_empty() {
         line("left", "to do by hand:".to_owned());
-        commands.iter().for_each(|c| line("", c.clone()));
+        left.iter().for_each(|c| line("", c.clone()));
     }
     line("next", next.unwrap_or("nothing: the run is closed").to_owned());
     lines.join("\n")

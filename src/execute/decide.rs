@@ -272,13 +272,28 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
 
 /// How a rollback gets past a route that somebody else changed.
 fn way_out(progress: &Progress, attempt: &Attempt) -> String {
-    let Some((_, Failure::Drift(drift))) = &attempt.failure else { return String::new() };
-    let plan = &progress.header.plan;
-    let route = plan.routes().find(|r| r.at.arn() == drift.what);
-    route.map_or_else(String::new, |route| {
-        let command = route_command(&plan.inventory.region, route);
+    restoring(progress, attempt).map_or_else(String::new, |command| {
         format!("; every other route is home. Once this one is too, `migrate rollback` goes on: {command}")
     })
+}
+
+/// The command that puts back the route whose drift failed this attempt.
+fn restoring(progress: &Progress, attempt: &Attempt) -> Option<String> {
+    let Some((_, Failure::Drift(drift))) = &attempt.failure else { return None };
+    let plan = &progress.header.plan;
+    let route = plan.routes().find(|r| r.at.arn() == drift.what)?;
+    Some(route_command(&plan.inventory.region, route))
+}
+
+/// What a person has to do before a run that is stuck, or that cannot get home, goes on.
+pub fn left_to_do(progress: &Progress) -> Vec<String> {
+    match (&progress.stuck, &progress.shift) {
+        (Some((_, commands)), _) => commands.clone(),
+        (None, Some(shift)) if progress.phase == Phase::Unwinding => {
+            restoring(progress, &shift.attempt).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The last operation that was begun and is not undone, among those that a rollback undoes.

@@ -27,6 +27,8 @@ pub enum JournalError {
     Damaged { path: PathBuf, line: usize, why: String },
     #[error("{path} was written by a newer version of migrate (format {format})")]
     Newer { path: PathBuf, format: u32 },
+    #[error("{path} has a record at line {line} that this version of migrate does not know: {why}")]
+    Unknown { path: PathBuf, line: usize, why: String },
     #[error(transparent)]
     Impossible(#[from] Impossible),
     #[error("another process holds the run: {holder}")]
@@ -132,8 +134,13 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Record>, usize), JournalError
                 let why = format!("record {} where {} should stand", record.seq, records.len() + 1);
                 return Err(JournalError::Damaged { path: path.to_owned(), line: index + 1, why });
             }
+            Err(BadLine::Unknown(why)) => {
+                return Err(JournalError::Unknown { path: path.to_owned(), line: index + 1, why });
+            }
             Err(_) if last && !hides_a_record(line) => break,
-            Err(why) => return Err(JournalError::Damaged { path: path.to_owned(), line: index + 1, why }),
+            Err(BadLine::Damaged(why)) => {
+                return Err(JournalError::Damaged { path: path.to_owned(), line: index + 1, why });
+            }
         }
         sound += line.len();
     }
@@ -145,15 +152,23 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<Record>, usize), JournalError
     Ok((records, sound))
 }
 
-fn parse_line(line: &[u8]) -> Result<Record, String> {
-    let text = std::str::from_utf8(line).map_err(|e| e.to_string())?;
-    let text = text.strip_suffix('\n').ok_or("the line has no end")?;
-    let (crc, json) = text.split_once(' ').ok_or("the line has no checksum")?;
-    let crc = u32::from_str_radix(crc, 16).map_err(|e| e.to_string())?;
+/// Why a line is no record.
+enum BadLine {
+    Damaged(String),
+    /// It is as it was written, and means nothing to us.
+    Unknown(String),
+}
+
+fn parse_line(line: &[u8]) -> Result<Record, BadLine> {
+    let damaged = |why: &str| BadLine::Damaged(why.to_owned());
+    let text = std::str::from_utf8(line).map_err(|e| BadLine::Damaged(e.to_string()))?;
+    let text = text.strip_suffix('\n').ok_or_else(|| damaged("the line has no end"))?;
+    let (crc, json) = text.split_once(' ').ok_or_else(|| damaged("the line has no checksum"))?;
+    let crc = u32::from_str_radix(crc, 16).map_err(|e| BadLine::Damaged(e.to_string()))?;
     if crc != crc32fast::hash(json.as_bytes()) {
-        return Err("the checksum does not match".to_owned());
+        return Err(damaged("the checksum does not match"));
     }
-    serde_json::from_str(json).map_err(|e| e.to_string())
+    serde_json::from_str(json).map_err(|e| BadLine::Unknown(e.to_string()))
 }
 
 /// Whether a bad last line begins with a whole record. A torn write does not go on behind its record,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::clock::Signal;
 use crate::cloud::{Cause as CallCause, CloudError};
 use crate::execute::Stop;
+use crate::execute::decide::left_to_do;
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::JournalError;
 use crate::journal::{Cause, HoldReason};
@@ -120,6 +121,8 @@ impl From<JournalError> for Failure {
                     "keep the file: it is the record of the run; restore it from a copy, or remove the damage by hand",
                 )
             }
+            JournalError::Unknown { .. } => Failure::new(Outcome::Error, error.to_string())
+                .hint("the record is sound: use the version of migrate that wrote it, or a newer one"),
             JournalError::Newer { .. } => Failure::new(Outcome::Error, error.to_string()).hint("update migrate"),
         }
     }
@@ -303,8 +306,9 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
     if let Some(bake) = &progress.bake {
         add("bake_until", json!(bake.until));
     }
-    if let Some((_, commands)) = &progress.stuck {
-        add("left_to_do", json!(commands));
+    let left = left_to_do(progress);
+    if !left.is_empty() {
+        add("left_to_do", json!(left));
     }
     object
 }

@@ -160,3 +160,23 @@ fn a_saved_plan_is_carried_out_unless_it_is_stale() {
     place.run(&["start", "web.yaml", "--sandbox", "--plan", "nowhere.json"]).exits(2).tells("nowhere.json");
     place.run(&["start", "web.yaml", "--sandbox", "--plan", "web.yaml"]).exits(2).tells("is not a plan");
 }
+
+#[test]
+fn a_saved_plan_replaces_files_only() {
+    let place = Place::new();
+    place.write("web.yaml", WEB);
+    let real = place.path("real.json");
+    place.write("real.json", "old");
+    std::os::unix::fs::symlink(&real, place.path("link.json")).unwrap();
+    place.run(&["plan", "web.yaml", "--sandbox", "--out", "link.json"]).exits(0);
+    assert!(place.path("link.json").is_symlink() && place.read("real.json").starts_with('{'));
+    // What is no file is written to and stays what it is.
+    let fifo = place.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let reader = {
+        let fifo = fifo.clone();
+        std::thread::spawn(move || std::fs::read_to_string(fifo).unwrap())
+    };
+    place.run(&["plan", "web.yaml", "--sandbox", "--out", "pipe"]).exits(0);
+    assert!(reader.join().unwrap().starts_with('{') && !fifo.is_file());
+}
