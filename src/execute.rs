@@ -69,8 +69,8 @@ const PATIENCE_SECONDS: i64 = 600;
 const CREDENTIAL_RESERVE_SECONDS: i64 = 300;
 /// Looks that must all find a route changed before somebody else is held to have done it.
 const STRAY_LOOKS: u32 = 3;
-/// Longest wait of a run between two records or lines.
-const LONGEST_WAIT_SECONDS: i64 = 60;
+/// Longest wait between two calls of the observer, who owes a line a minute.
+const LONGEST_WAIT_SECONDS: i64 = 30;
 
 impl<'a> Run<'a> {
     pub fn new(
@@ -134,7 +134,8 @@ impl<'a> Run<'a> {
         Ok(None)
     }
 
-    fn wait(&mut self, until: DateTime<Utc>, what: &str) {
+    /// Waits until then, or until the process is asked to stop, and shows what for.
+    pub fn wait(&mut self, until: DateTime<Utc>, what: &str) {
         while self.clock.now() < until {
             let now = self.clock.now();
             self.observer.waiting(&self.progress, what, now, until);

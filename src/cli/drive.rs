@@ -176,7 +176,7 @@ pub(super) fn finish_run(run: &mut Run, site: &Site, now: bool) -> Result<Stop, 
             return run.drive();
         }
         Retire::TooEarly(until) if !now => {
-            if let Some(stop) = keep_blue(site, until) {
+            if let Some(stop) = keep_blue(run, site, until) {
                 return Ok(stop);
             }
         }
@@ -205,15 +205,18 @@ pub(super) fn finish_run(run: &mut Run, site: &Site, now: bool) -> Result<Stop, 
 }
 
 /// Waits for blue's keeping time, or says when it is over.
-fn keep_blue(site: &Site, until: DateTime<Utc>) -> Option<Stop> {
-    if !site.simulated() && until - site.clock().now() > TimeDelta::seconds(KEEP_WAIT_SECONDS) {
-        let until = until.format("%F %T UTC");
-        return Some(Stop::Waiting(format!("blue is kept until {until}; `migrate finish --now` does not wait for it")));
+fn keep_blue(run: &mut Run, site: &Site, until: DateTime<Utc>) -> Option<Stop> {
+    let over = until.format("%F %T UTC");
+    if site.simulated() {
+        // In one step: a day of lines would tell nobody anything.
+        run.observer.waiting(&run.progress, &format!("blue is kept until {over}"), site.clock().now(), until);
+        site.clock().wait(until);
+    } else if until - site.clock().now() > TimeDelta::seconds(KEEP_WAIT_SECONDS) {
+        return Some(Stop::Waiting(format!("blue is kept until {over}; `migrate finish --now` does not wait for it")));
+    } else {
+        run.wait(until, &format!("blue is kept until {over}"));
     }
-    match site.clock().wait(until) {
-        Wake::Reached => None,
-        Wake::StopRequested(signal) => Some(Stop::Interrupted(signal)),
-    }
+    run.clock.stop_requested().map(Stop::Interrupted)
 }
 
 /// On a terminal, asks before the point of no return.
