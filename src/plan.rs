@@ -104,7 +104,7 @@ impl Plan {
             format: FORMAT,
             made_at,
             playbook: playbook.clone(),
-            inventory: inventory.clone(),
+            inventory: without_secrets(inventory),
             prepare,
             finish: finish(playbook, inventory),
         }
@@ -217,6 +217,16 @@ impl Plan {
 /// The first 16 hexadecimal digits of a SHA-256: enough to tell two playbooks or plans apart.
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+/// The inventory as a plan and a journal keep it. Values of environment variables are often secrets,
+/// and nothing behind the assessment needs them: their names stay.
+fn without_secrets(inventory: &Inventory) -> Inventory {
+    let mut kept = inventory.clone();
+    for container in &mut kept.task_definition.containers {
+        container.environment.values_mut().for_each(String::clear);
+    }
+    kept
 }
 
 /// The target groups that some route sends traffic to; the others have nothing to shift.

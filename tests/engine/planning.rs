@@ -187,3 +187,12 @@ fn a_saved_plan_is_read_back() {
     let text = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
 }
+
+#[test]
+fn values_of_environment_variables_are_not_kept() {
+    let mut inventory = inventory();
+    inventory.task_definition.containers[0].environment.insert("DB_PASSWORD".into(), "hunter2".into());
+    let plan = plan_of(&inventory);
+    let kept = serde_json::to_string(&plan).unwrap();
+    assert!(kept.contains("DB_PASSWORD") && !kept.contains("hunter2"));
+}
