@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
 use crate::inventory::{Action, Route, Suspension};
 use crate::playbook::Period;
-use crate::traffic::{Pair, Share};
+use crate::traffic::{Pair, Share, weights};
 
 /// One change, as the plan holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -218,7 +218,13 @@ pub struct Drift {
 impl Drift {
     /// A route that shows something else than it should; `None` where it is not there at all.
     pub fn of(route: &Route, expected: &[Action], found: Option<&[Action]>) -> Drift {
-        let text = |actions: &[Action]| serde_json::to_string(actions).unwrap_or_default();
+        // Where only weights differ, only weights are shown: somebody reads this at night.
+        let (wish, sight) = (weights(expected), weights(found.unwrap_or_default()));
+        let brief = !wish.is_empty() && !sight.is_empty() && wish != sight;
+        let text = |actions: &[Action]| match brief {
+            true => weights(actions),
+            false => serde_json::to_string(actions).unwrap_or_default(),
+        };
         Drift {
             what: route.at.arn().to_owned(),
             expected: text(expected),

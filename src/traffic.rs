@@ -129,6 +129,16 @@ pub fn tuples(actions: &[Action]) -> Vec<WeightedGroup> {
     }
 }
 
+/// The tuples as people read them, such as `web=90 web-ipv6=10`: each group's name with its weight.
+pub fn weights(actions: &[Action]) -> String {
+    let shown = |t: WeightedGroup| {
+        let arn = t.target_group_arn;
+        let name = arn.split_once(":targetgroup/").and_then(|(_, rest)| rest.split('/').next()).unwrap_or(&arn);
+        format!("{name}={}", t.weight.unwrap_or(1))
+    };
+    tuples(actions).into_iter().map(shown).collect::<Vec<_>>().join(" ")
+}
+
 /// The original actions with green receiving `share` of what blue received.
 ///
 /// Green's tuples stand behind the others. Where nothing but one pair has weight, whole percents are

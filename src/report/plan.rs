@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::finding::Finding;
 use crate::operation::Operation;
 use crate::plan::{Plan, Planned};
-use crate::traffic::{at_share, tuples};
+use crate::traffic::{at_share, weights};
 
 /// The whole plan as text.
 pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
@@ -134,11 +134,8 @@ fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
         let port = route.port.map_or_else(String::new, |p| format!(":{p} "));
         let conditions =
             if route.conditions.is_empty() { String::new() } else { format!(" ({})", route.conditions.join(", ")) };
-        let weights: Vec<String> = tuples(&at_share(&route.actions, &pairs, first))
-            .iter()
-            .map(|t| format!("{}={}", last(&t.target_group_arn), t.weight.unwrap_or(1)))
-            .collect();
-        let _ = writeln!(out, "  {port}{place}{conditions}: at {first} {}", weights.join(" "));
+        let weights = weights(&at_share(&route.actions, &pairs, first));
+        let _ = writeln!(out, "  {port}{place}{conditions}: at {first} {weights}");
     }
 }
 
