@@ -45,7 +45,7 @@ struct Common {
     /// Do not ask; `finish` asks before it retires blue on a terminal
     #[arg(long, short = 'y', global = true)]
     yes: bool,
-    /// Show what the AWS SDK does; twice for its details
+    /// Show where the AWS configuration comes from, and retries; twice for each call's details
     #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }
@@ -244,7 +244,9 @@ fn show(failure: &Failure, form: Form) {
 fn log(verbose: u8) {
     let filter = match verbose {
         0 => return,
-        1 => "warn,aws_smithy_runtime=info,aws_config=info,hyper=warn",
+        // Where configuration and credentials come from, and each attempt that failed; the SDK logs
+        // nothing that matters above "debug".
+        1 => "warn,aws_config=debug,aws_runtime=debug,aws_smithy_runtime::client::retries=debug",
         _ => "debug,hyper=info,h2=info,rustls=info",
     };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);

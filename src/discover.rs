@@ -13,9 +13,16 @@ use crate::playbook::Playbook;
 /// What discovery came to.
 #[derive(Debug)]
 pub enum Discovery {
-    Found(Box<Inventory>),
+    Found(Box<Found>),
     /// Something without which there is nothing to plan does not exist.
     Missing(Vec<Finding>),
+}
+
+/// The estate, and who has seen it.
+#[derive(Debug)]
+pub struct Found {
+    pub inventory: Inventory,
+    pub identity: Identity,
 }
 
 /// Reads before a throttled one is given up, on top of the SDK's own attempts.
@@ -53,7 +60,7 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         }
         other => other.transpose()?.unwrap_or_default(),
     };
-    Ok(Discovery::Found(Box::new(Inventory {
+    let inventory = Inventory {
         account: identity.account.clone(),
         region: identity.region.clone(),
         green_service,
@@ -64,7 +71,8 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         scaling: first.scaling,
         alarms,
         service,
-    })))
+    };
+    Ok(Discovery::Found(Box::new(Found { inventory, identity })))
 }
 
 /// Reads again, a little later, what is refused only because there are too many calls.

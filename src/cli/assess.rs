@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::site::{Site, ear};
 use super::{Common, PlaybookArgs, SandboxArgs, playbook};
-use crate::discover::{Discovery, discover};
+use crate::discover::{Discovery, Found, discover};
 use crate::finding::{Finding, blocks};
 use crate::plan::Plan;
 use crate::playbook::Playbook;
@@ -21,15 +22,19 @@ pub(super) struct Assessed {
     /// `None` where something without which there is no plan is missing.
     pub plan: Option<Plan>,
     pub findings: Vec<Finding>,
+    /// When the credentials in use expire; `None` for those that do not.
+    pub expires: Option<DateTime<Utc>>,
 }
 
 /// Discovers, assesses and plans. Changes nothing.
 pub(super) fn look(site: &Site, playbook: &Playbook) -> Result<Assessed, Failure> {
     match discover(site.cloud(), site.clock(), playbook)? {
-        Discovery::Missing(findings) => Ok(Assessed { plan: None, findings }),
-        Discovery::Found(inventory) => {
+        Discovery::Missing(findings) => Ok(Assessed { plan: None, findings, expires: None }),
+        Discovery::Found(found) => {
+            let Found { inventory, identity } = *found;
             let findings = crate::assess::assess(playbook, &inventory);
-            Ok(Assessed { plan: Some(Plan::new(playbook, &inventory, site.clock().now())), findings })
+            let plan = Plan::new(playbook, &inventory, site.clock().now());
+            Ok(Assessed { plan: Some(plan), findings, expires: identity.expires })
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn drive(
     verb_body: impl FnOnce(&mut Run) -> Result<Stop, JournalError>,
 ) -> Result<Outcome, Failure> {
     let progress = store::replay(records)?.ok_or_else(|| Failure::new(Outcome::Error, "the journal is empty"))?;
-    let mut live = Live::new(common.form(), site.pace(), false);
+    let mut live = Live::new(common.form(), site.pace());
     let mut run = Run::new(site.cloud(), site.clock(), store, &mut live, progress);
     let stop = verb_body(&mut run)?;
     let progress = run.progress;

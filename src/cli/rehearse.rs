@@ -57,7 +57,7 @@ pub(super) fn rehearse(
         out(&event_object(&record).to_string());
     }
     let progress = Progress::begin(&record).map_err(JournalError::from)?;
-    let mut live = Live::new(common.form(), site.pace(), true);
+    let mut live = Live::new(common.form(), site.pace());
     let mut store = Forgetful;
     let mut run = Run::new(site.cloud(), site.clock(), &mut store, &mut live, progress);
     let stop = whole(&mut run, &site)?;

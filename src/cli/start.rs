@@ -99,7 +99,6 @@ fn open(
     };
     if let Some(site) = &aws {
         let plan = checked(site, read, saved)?;
-        lasting(site, &read.playbook)?;
         let (mut store, records) = RunStore::open(dir)?;
         return begin(common, site, &mut store, &records, plan, read, None);
     }
@@ -117,9 +116,8 @@ fn same_call(header: &Header) -> String {
 }
 
 /// Refuses credentials that end while green is still coming up, or leave nothing for the way home.
-fn lasting(site: &Site, playbook: &Playbook) -> Result<(), Failure> {
-    let Some(expires) = site.cloud().identity()?.expires else { return Ok(()) };
-    let left = expires - site.clock().now();
+fn lasting(expires: Option<DateTime<Utc>>, now: DateTime<Utc>, playbook: &Playbook) -> Result<(), Failure> {
+    let Some(left) = expires.map(|at| at - now) else { return Ok(()) };
     let need = TimeDelta::from_std(playbook.health.start_timeout.0).unwrap_or(TimeDelta::MAX);
     if left >= need {
         return Ok(());
@@ -132,13 +130,14 @@ fn lasting(site: &Site, playbook: &Playbook) -> Result<(), Failure> {
     Err(Failure::new(Outcome::Credentials, text).hint("get fresh credentials, or shorten `health.start_timeout`"))
 }
 
-/// The plan, unless the estate or a stale saved plan forbids it.
+/// The plan, unless the estate, the credentials or a stale saved plan forbid it.
 fn checked(site: &Site, read: &playbook::Read, saved: Option<&Plan>) -> Result<Plan, Failure> {
     let assessed = look(site, &read.playbook)?;
     show(&assessed.findings, read);
     let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
         return Err(refusal(&assessed.findings));
     };
+    lasting(assessed.expires, site.clock().now(), &read.playbook)?;
     let Some(saved) = saved else { return Ok(plan) };
     if saved.fingerprint() == plan.fingerprint() && saved.playbook == plan.playbook {
         return Ok(plan);

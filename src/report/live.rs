@@ -40,14 +40,14 @@ pub enum Pace {
 }
 
 impl Live {
-    pub fn new(form: Form, pace: Pace, quiet: bool) -> Live {
+    pub fn new(form: Form, pace: Pace) -> Live {
         let (pace, interval) = match pace {
             // At least a line a minute of wall time; one a second where the run's clock is scaled.
             Pace::Scaled(scale) if scale > 1.0 => (scale, TimeDelta::milliseconds((scale * 1000.0) as i64)),
             Pace::Scaled(_) => (1.0, TimeDelta::seconds(25)),
             Pace::Simulated => (0.0, TimeDelta::minutes(15)),
         };
-        let on_terminal = form == Form::Text && console_on_stderr() && pace > 0.0 && !quiet;
+        let on_terminal = form == Form::Text && console_on_stderr() && pace > 0.0;
         let bar = on_terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.enable_steady_tick(Duration::from_millis(250));

@@ -69,6 +69,18 @@ fn without_a_network() {
 }
 
 #[test]
+fn verbose_says_where_things_come_from_and_no_secrets() {
+    let place = web();
+    let url = closed();
+    let env = [KEYS[0], ("AWS_SECRET_ACCESS_KEY", "not-for-the-log"), REGION, ("AWS_ENDPOINT_URL", url.as_str())];
+    let quiet = place.run_with(&["plan", "web.yaml"], &env).exits(1);
+    assert!(!quiet.err.contains("DEBUG"), "{}", quiet.err);
+    place.run_with(&["plan", "web.yaml", "-v"], &env).exits(1).tells("loaded credentials").tells("attempt #1 failed");
+    let all = place.run_with(&["plan", "web.yaml", "-vv"], &env).exits(1);
+    assert!(all.err.lines().count() > 20 && !all.err.contains("not-for-the-log"), "{}", all.err);
+}
+
+#[test]
 fn a_faster_clock_is_for_this_machine_only() {
     let place = web();
     let env = [KEYS[0], KEYS[1], REGION, ("MIGRATE_TIME_SCALE", "60")];

@@ -169,7 +169,7 @@ impl Lab {
     /// What discovery sees now.
     pub fn inventory(&self) -> Inventory {
         match discover(&self.sim, &self.sim, &self.playbook).unwrap() {
-            Discovery::Found(inventory) => *inventory,
+            Discovery::Found(found) => found.inventory,
             Discovery::Missing(findings) => panic!("{findings:?}"),
         }
     }
@@ -177,7 +177,7 @@ impl Lab {
     /// The plan of a run that begins now, or why none can.
     pub fn plan(&self) -> Result<Plan, End> {
         let inventory = match discover(&self.sim, &self.sim, &self.playbook).map_err(|_| End::Failed)? {
-            Discovery::Found(inventory) => inventory,
+            Discovery::Found(found) => found.inventory,
             Discovery::Missing(findings) => return Err(End::Blocked(findings)),
         };
         let findings = assess(&self.playbook, &inventory);
