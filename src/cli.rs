@@ -45,7 +45,7 @@ struct Common {
     /// Do not ask; `finish` asks before it retires blue on a terminal
     #[arg(long, short = 'y', global = true)]
     yes: bool,
-    /// Show where the AWS configuration comes from, and retries; twice for each call's details
+    /// Show the AWS configuration and retries; twice for the details of each call
     #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }

@@ -47,7 +47,7 @@ fn help() {
           --json         Print one JSON object on standard output, and nothing else there
           --events       Print one JSON object a line on standard output as things happen
       -y, --yes          Do not ask; `finish` asks before it retires blue on a terminal
-      -v, --verbose...   Show what the AWS SDK does; twice for its details
+      -v, --verbose...   Show the AWS configuration and retries; twice for the details of each call
       -h, --help         Print help
       -V, --version      Print version
 
