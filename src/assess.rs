@@ -4,19 +4,27 @@
 //! one thing; a rule that blocks says what must change before a run can begin. The rules come from
 //! the ECS guide "Using a VPC in IPv6-only mode" and the ELBv2 guides on target groups.
 
+mod in_place;
+mod records;
 mod routing;
 mod service;
+mod swap;
 mod task;
 
 use crate::finding::Finding;
 use crate::inventory::Inventory;
-use crate::playbook::Playbook;
+use crate::playbook::{Playbook, Shift};
 
 /// All findings about the estate, the worst first.
 pub fn assess(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
     let mut findings = service::findings(playbook, inventory);
     findings.extend(task::findings(playbook, inventory));
-    findings.extend(routing::findings(playbook, inventory));
+    findings.extend(match &playbook.shift {
+        Shift::ListenerWeights(_) => routing::findings(playbook, inventory),
+        Shift::DnsWeights(_) => records::findings(playbook, inventory),
+        Shift::ListenerSwap(_) => swap::findings(playbook, inventory),
+        Shift::InPlace(_) => in_place::findings(playbook, inventory),
+    });
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     findings
 }

@@ -6,6 +6,10 @@
 //! arguments does no harm. Nothing here knows what a run, a stage or a journal is.
 
 pub mod aws;
+pub mod balancers;
+pub mod names;
+pub mod notices;
+pub mod registries;
 pub mod sim;
 
 use std::collections::BTreeMap;
@@ -13,14 +17,19 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::balancers::Balancers;
+use self::names::Names;
+use self::notices::Notices;
+use self::registries::Registries;
 pub use crate::gate::{Counts, Minute};
 use crate::inventory::{
     Action, Alarm, LoadBalancer, Route, RouteAt, ScalableTarget, Service, Suspension, TargetGroup, TargetHealth, Task,
     TaskDefinition,
 };
 
-/// Everything that `migrate` asks of a cloud.
-pub trait Cloud: Sync {
+/// Everything that `migrate` asks of a cloud. What only some ways of moving traffic need stands in
+/// traits of its own.
+pub trait Cloud: Balancers + Names + Registries + Notices + Sync {
     /// Who we are, where, and for how long. One STS call; the expiry comes from the credentials.
     fn identity(&self) -> Result<Identity, CloudError>;
 

@@ -288,7 +288,7 @@ impl<'a> Run<'a> {
 
     /// Looks at everything that speaks for or against green, and records the verdict.
     pub fn judge(&mut self) -> Result<(), JournalError> {
-        let mut seen = sight::look(&self.progress, self.cloud, self.clock.now());
+        let mut seen = sight::look(&self.progress, &self.scene(self.clock.now()));
         for _ in 1..STRAY_LOOKS {
             let strayed = seen.as_ref().is_ok_and(|l| l.drift.is_some());
             let next = self.clock.now() + TimeDelta::seconds(SHORT_POLL_SECONDS);
@@ -296,7 +296,7 @@ impl<'a> Run<'a> {
                 break;
             }
             // Reads may lag our own write; only what stays is somebody else's doing.
-            seen = sight::look(&self.progress, self.cloud, self.clock.now());
+            seen = sight::look(&self.progress, &self.scene(self.clock.now()));
         }
         match seen {
             Ok(sight::Look { judgement, drift }) => {
@@ -340,6 +340,8 @@ impl<'a> Run<'a> {
             cloud: self.cloud,
             clock: self.clock,
             made: &self.progress.made,
+            playbook: &plan.playbook,
+            inventory: &plan.inventory,
             routes: plan.routes().cloned().collect(),
             listeners: plan.listeners(),
             blue_groups: plan.blue_groups(),

@@ -37,9 +37,22 @@ impl Verdict {
     }
 }
 
+/// What can be counted of the traffic, which depends on what is in front of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// Requests and their failures, by an Application Load Balancer.
+    Requests,
+    /// Flows and resets, by a Network Load Balancer.
+    Flows,
+    /// Nothing: there is no load balancer. Tasks, alarms and metrics of the user's own must do.
+    Nothing,
+}
+
 /// Bounds, as the playbook sets them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Criteria {
+    pub counted: Counted,
     /// Error rate from 0 to 1.
     pub error_ceiling: f64,
     /// Factor to blue's error rate, at least 1.
@@ -138,7 +151,7 @@ pub fn judge(criteria: &Criteria, evidence: &Evidence) -> Judgement {
     let (verdict, reason) = worst([
         alarms(evidence),
         hosts(criteria, evidence),
-        sight(evidence, minutes),
+        sight(criteria, evidence, minutes),
         errors(criteria, evidence, minutes),
         latency(criteria, minutes),
         volume(criteria, evidence, &tally),
@@ -187,13 +200,16 @@ fn hosts(criteria: &Criteria, evidence: &Evidence) -> Objection {
 }
 
 /// Whether the monitoring answers and still reports.
-fn sight(evidence: &Evidence, minutes: &[Minute]) -> Objection {
+fn sight(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Objection {
     if let Err(why) = &evidence.minutes {
         return Some((Verdict::CannotSee, format!("CloudWatch cannot be read: {why}")));
     }
     if let Some(minute) = minutes.iter().find(|m| absurd(&m.green) || absurd(&m.blue)) {
         let at = minute.start.format("%H:%M");
         return Some((Verdict::CannotSee, format!("CloudWatch reports an impossible number for minute {at}")));
+    }
+    if criteria.counted == Counted::Nothing {
+        return None;
     }
     let silent = minutes.iter().rev().take_while(|m| amount(m.green.requests) == 0.0);
     let silent: Vec<&Minute> = silent.collect();
@@ -356,7 +372,7 @@ fn latency_window(criteria: &Criteria, minutes: &[Minute]) -> Objection {
 
 /// Whether green has answered enough requests to be called healthy.
 fn volume(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Objection {
-    if !evidence.exposed {
+    if !evidence.exposed || criteria.counted == Counted::Nothing {
         return None;
     }
     #[expect(clippy::cast_precision_loss, reason = "a request count far below 2^52")]
@@ -373,7 +389,10 @@ fn volume(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Objection 
 
 /// Whether green's latency has been seen for long enough, where it counts.
 fn speed(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Objection {
-    if !evidence.exposed || (criteria.latency_ceiling.is_none() && criteria.latency_ratio.is_none()) {
+    if !evidence.exposed || criteria.counted != Counted::Requests {
+        return None;
+    }
+    if criteria.latency_ceiling.is_none() && criteria.latency_ratio.is_none() {
         return None;
     }
     // A ratio alone has nothing to say where blue reports no latency either, as at 100 %.
@@ -388,6 +407,13 @@ fn speed(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Object
 fn healthy_reason(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> String {
     if !evidence.exposed {
         return format!("{} of {} green targets are healthy", evidence.healthy_hosts, criteria.wanted_hosts);
+    }
+    if criteria.counted == Counted::Nothing {
+        let alarms = evidence.alarms_named.len();
+        return format!(
+            "{} of {} green tasks run, {alarms} alarms are OK",
+            evidence.healthy_hosts, criteria.wanted_hosts
+        );
     }
     let latency = match (tally.green_latency, tally.blue_latency) {
         (Some(green), Some(blue)) => format!(", latency {green:.3} s to {blue:.3} s"),
@@ -415,6 +441,7 @@ mod tests {
 
     fn criteria() -> Criteria {
         Criteria {
+            counted: Counted::Requests,
             error_ceiling: 0.05,
             error_ratio: 3.0,
             latency_ceiling: None,
@@ -615,6 +642,7 @@ mod tests {
         let bound = || proptest::option::of(0.01f64..5.0);
         (0.0f64..1.0, 1.0f64..10.0, bound(), bound(), 0u64..500, 0u32..5).prop_map(
             |(error_ceiling, error_ratio, latency_ceiling, ratio, min_requests, wanted_hosts)| Criteria {
+                counted: Counted::Requests,
                 error_ceiling,
                 error_ratio,
                 latency_ceiling,

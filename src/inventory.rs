@@ -179,6 +179,19 @@ pub struct LoadBalancer {
     pub zones: Vec<String>,
     /// `active`, `provisioning`, ...
     pub state: String,
+    /// `internet-facing` or `internal`.
+    #[serde(default)]
+    pub scheme: String,
+    /// What records lead to.
+    #[serde(default)]
+    pub dns_name: String,
+    /// Id of the hosted zone of `dns_name`, which an alias record names.
+    #[serde(default)]
+    pub hosted_zone: String,
+    #[serde(default)]
+    pub subnets: Vec<String>,
+    #[serde(default)]
+    pub security_groups: Vec<String>,
 }
 
 /// One place where a load balancer decides where a request goes.

@@ -5,19 +5,27 @@
 //! nothing of journal, stages or verdicts; what it needs of the run is in its [`Scene`].
 
 mod blue;
+mod commands;
+mod fleets;
 mod green;
+mod in_place;
+mod records;
 mod routes;
 mod scaling;
+mod swap;
+mod way;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use self::commands::home_commands;
+pub use self::way::{places, strayed};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
-use crate::inventory::{Action, Route, Suspension};
-use crate::playbook::Period;
+use crate::inventory::{Action, Inventory, Route, Suspension};
+use crate::playbook::{Period, Playbook};
 use crate::traffic::{Pair, Share, weights};
 
 /// One change, as the plan holds it.
@@ -162,6 +170,9 @@ pub struct Scene<'a> {
     pub cloud: &'a dyn Cloud,
     pub clock: &'a dyn Clock,
     pub made: &'a Made,
+    pub playbook: &'a Playbook,
+    /// The estate as it was recorded before the first change.
+    pub inventory: &'a Inventory,
     /// The routes that are moved, as they were recorded before the first change.
     pub routes: Vec<Route>,
     pub listeners: Vec<String>,
@@ -281,8 +292,8 @@ impl Operation {
             Operation::AwaitGreen { .. } => green::await_healthy(scene),
             Operation::JoinRoutes => routes::shift(scene, Share::NONE),
             Operation::RemoveProbe { .. } => green::remove_probes(scene),
-            Operation::Shift { share } => routes::shift(scene, *share),
-            Operation::GoHome => routes::go_home(scene),
+            Operation::Shift { share } => way::shift(scene, *share),
+            Operation::GoHome => way::go_home(scene),
             Operation::ReplaceBlue => routes::replace_blue(scene),
             Operation::Drain { seconds } => Ok(blue::drain(scene, *seconds)),
             Operation::ScaleToZero { cluster, service } => blue::scale_to_zero(scene, cluster, service),
@@ -318,6 +329,11 @@ impl Operation {
     /// Whether the operation changes nothing, and only waits for the world.
     pub fn only_waits(&self) -> bool {
         matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. })
+    }
+
+    /// Whether it touches the places where traffic is told where to go, so that the way home restores them.
+    pub fn joins(&self) -> bool {
+        matches!(self, Operation::JoinRoutes)
     }
 
     /// Whether there is anything to undo beside the routes.

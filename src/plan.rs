@@ -2,7 +2,13 @@
 //!
 //! A plan is a value. It carries the playbook and the inventory it was made from, so that what is
 //! carried out is what was shown, and so that it can be refused when the estate has changed since.
-//! Making a plan is pure; it decides *what*, and nothing here performs anything.
+//! Making a plan is pure; it decides *what*, and nothing here performs anything. Each way to move traffic
+//! has a file that says which operations it takes; what several ways need is here.
+
+mod dns;
+mod in_place;
+mod listener;
+mod swap;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +19,8 @@ use sha2::{Digest, Sha256};
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
-use crate::operation::{AssociateGreen, CloneService, CopyScaling, HoldScaling, Operation};
-use crate::playbook::{Playbook, RetireBlue};
+use crate::operation::{AssociateGreen, CloneService, CopyScaling, HoldScaling, Operation, home_commands};
+use crate::playbook::{Playbook, RetireBlue, Shift};
 use crate::traffic::{Share, takes_part};
 
 /// Version of the plan's format.
@@ -42,6 +48,19 @@ pub struct Planned {
     pub operation: Operation,
 }
 
+/// What a way of moving traffic plans.
+#[derive(Debug, Default)]
+struct Steps {
+    prepare: Vec<Planned>,
+    finish: Vec<Planned>,
+}
+
+impl Planned {
+    fn new(id: impl Into<String>, operation: Operation) -> Planned {
+        Planned { id: id.into(), operation }
+    }
+}
+
 /// When a stage begins and ends if nothing holds it up.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScheduledStage {
@@ -60,53 +79,19 @@ const TARGET_GROUP_NAME_MAX: usize = 32;
 impl Plan {
     /// Derives the plan. The inventory must have no blocking finding.
     pub fn new(playbook: &Playbook, inventory: &Inventory, made_at: DateTime<Utc>) -> Plan {
-        let groups = taking_part(inventory);
-        let mut prepare = Vec::new();
-        let mut add = |id: String, operation: Operation| prepare.push(Planned { id, operation });
-        for (index, group) in groups.iter().enumerate() {
-            let new = new_target_group(playbook, group);
-            add(format!("create-target-group-{}", index + 1), Operation::CreateTargetGroup(new));
-            let attributes = attributes(group);
-            if !attributes.is_empty() {
-                let operation = Operation::SetAttributes { blue: group.arn.clone(), attributes };
-                add(format!("set-target-group-attributes-{}", index + 1), operation);
-            }
-        }
-        for (index, balancer) in inventory.load_balancers.iter().enumerate() {
-            let operation = Operation::AssociateGreen(probe(playbook, inventory, &groups, &balancer.arn));
-            add(format!("probe-load-balancer-{}", index + 1), operation);
-        }
-        add(
-            "register-task-definition".into(),
-            Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)),
-        );
-        if let Some(scaling) = &inventory.scaling {
-            let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
-            add("hold-blue-scaling".into(), Operation::HoldScaling(hold));
-        }
-        add("create-service".into(), Operation::CreateService(clone_service(playbook, inventory)));
-        add("await-green".into(), Operation::AwaitGreen { timeout: playbook.health.start_timeout });
-        add("join-routes".into(), Operation::JoinRoutes);
-        for (index, _) in inventory.load_balancers.iter().enumerate() {
-            let probe = format!("probe-load-balancer-{}", index + 1);
-            add(format!("remove-probe-{}", index + 1), Operation::RemoveProbe { probe });
-        }
-        // Only now is green's target group tied to the load balancer for good, as a policy on the
-        // requests per target wants it.
-        if let Some(scaling) = &inventory.scaling {
-            add("copy-scaling".into(), Operation::CopyScaling(copy_scaling(playbook, inventory, scaling)));
-            let held = scaling.suspended.without_shrinking();
-            if let Some(hold) = loosen_green(playbook, inventory, scaling, Suspension::ALL, held) {
-                add("hold-green-scaling".into(), Operation::HoldScaling(hold));
-            }
-        }
+        let Steps { prepare, finish } = match &playbook.shift {
+            Shift::ListenerWeights(_) => listener::steps(playbook, inventory),
+            Shift::DnsWeights(_) => dns::steps(playbook, inventory),
+            Shift::ListenerSwap(_) => swap::steps(playbook, inventory),
+            Shift::InPlace(_) => in_place::steps(playbook, inventory),
+        };
         Plan {
             format: FORMAT,
             made_at,
             playbook: playbook.clone(),
             inventory: without_secrets(inventory),
             prepare,
-            finish: finish(playbook, inventory),
+            finish,
         }
     }
 
@@ -127,6 +112,11 @@ impl Plan {
         listeners.sort();
         listeners.dedup();
         listeners
+    }
+
+    /// The commands that send traffic home by hand, each with the name of the place that it restores.
+    pub fn home_commands(&self) -> Vec<(String, String)> {
+        home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>())
     }
 
     pub fn green_name(&self) -> String {
@@ -361,28 +351,23 @@ fn drain_seconds(inventory: &Inventory) -> u64 {
     inventory.target_groups.iter().filter_map(delay).max().unwrap_or(300)
 }
 
-fn finish(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
+/// Blue's end, once nothing sends it traffic any more: its auto scaling stops and green's is let go,
+/// then it loses its tasks or is deleted.
+fn retire(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
     let blue = &inventory.service;
     let (cluster, service) = (blue.cluster.clone(), blue.name.clone());
-    let mut finish = vec![
-        Planned { id: "replace-blue-in-routes".into(), operation: Operation::ReplaceBlue },
-        Planned { id: "drain-blue".into(), operation: Operation::Drain { seconds: drain_seconds(inventory) } },
-    ];
+    let mut steps = Vec::new();
     if let Some(scaling) = &inventory.scaling {
         let during = scaling.suspended.without_shrinking();
         if let Some(hold) = loosen_green(playbook, inventory, scaling, during, scaling.suspended) {
-            finish.push(Planned { id: "release-green-scaling".into(), operation: Operation::HoldScaling(hold) });
+            steps.push(Planned::new("release-green-scaling", Operation::HoldScaling(hold)));
         }
         let hold = hold_blue(inventory, scaling, Suspension::ALL);
-        finish.push(Planned { id: "stop-blue-scaling".into(), operation: Operation::HoldScaling(hold) });
+        steps.push(Planned::new("stop-blue-scaling", Operation::HoldScaling(hold)));
     }
-    finish.push(match playbook.finish.blue {
-        RetireBlue::ScaleToZero => {
-            Planned { id: "scale-blue-to-zero".into(), operation: Operation::ScaleToZero { cluster, service } }
-        }
-        RetireBlue::Remove => {
-            Planned { id: "remove-blue".into(), operation: Operation::RemoveService { cluster, service } }
-        }
+    steps.push(match playbook.finish.blue {
+        RetireBlue::ScaleToZero => Planned::new("scale-blue-to-zero", Operation::ScaleToZero { cluster, service }),
+        RetireBlue::Remove => Planned::new("remove-blue", Operation::RemoveService { cluster, service }),
     });
-    finish
+    steps
 }

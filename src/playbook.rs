@@ -130,12 +130,62 @@ pub struct Task {
 pub enum Shift {
     /// Weighted target groups in the actions of an Application Load Balancer's listeners and rules.
     ListenerWeights(ListenerWeights),
+    /// Weighted Route 53 records over two load balancers, one for each side.
+    DnsWeights(DnsWeights),
+    /// Green's target groups in blue's place, all at once: for listeners of a Network Load Balancer.
+    ListenerSwap(ListenerSwap),
+    /// One update of the service itself, or green's tasks in proportion: for services without a load balancer.
+    InPlace(InPlace),
 }
 
 /// Settings of [`Shift::ListenerWeights`]; there are none yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerWeights {}
+
+/// Settings of [`Shift::DnsWeights`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DnsWeights {
+    /// Names of the records that move; by default every record that leads to blue's load balancer.
+    #[schemars(extend("uniqueItems" = true))]
+    pub records: Vec<String>,
+    /// Hosted zone of the records, by name or id; by default every zone that can hold them is asked.
+    pub zone: Option<String>,
+    /// Name or ARN of an existing load balancer for green; by default blue's is copied.
+    pub green_load_balancer: Option<String>,
+}
+
+/// Settings of [`Shift::ListenerSwap`]; there are none yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerSwap {}
+
+/// Settings of [`Shift::InPlace`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InPlace {
+    /// Whether green stands beside blue and both are scaled in proportion to the stage, where service
+    /// discovery can name both; otherwise the service is updated at once.
+    pub staged: bool,
+}
+
+impl Shift {
+    /// Its key in a playbook.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Shift::ListenerWeights(_) => "listener_weights",
+            Shift::DnsWeights(_) => "dns_weights",
+            Shift::ListenerSwap(_) => "listener_swap",
+            Shift::InPlace(_) => "in_place",
+        }
+    }
+
+    /// Whether traffic can only move all at once, so that there is one stage, of 100 %.
+    pub fn at_once(&self) -> bool {
+        matches!(self, Shift::ListenerSwap(_) | Shift::InPlace(InPlace { staged: false }))
+    }
+}
 
 /// One shift, then a bake, judged by the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

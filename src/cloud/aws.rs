@@ -13,6 +13,7 @@
 //! unknown outcome. Those need the journal, and are `operation`'s.
 
 mod actions;
+mod balancers;
 mod cloudwatch;
 mod copies;
 mod creation;
@@ -21,7 +22,10 @@ mod elb;
 mod endpoints;
 mod errors;
 mod identity;
+mod names;
+mod notices;
 mod patience;
+mod registries;
 mod renames;
 mod routes;
 mod scaling;

@@ -4,12 +4,16 @@
 //! The universe is data; this module adds what data lacks: mutual exclusion, a file that outlives
 //! the process, and the ear for a signal. Waiting is free. It knows nothing of runs and journals.
 
+mod balancers;
 mod ecs;
 mod elb;
 mod estate;
 mod faults;
 #[cfg(test)]
 mod fixture;
+mod names;
+mod notices;
+mod registries;
 mod scaling;
 mod scenario;
 mod store;

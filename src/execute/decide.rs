@@ -8,10 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Stop;
 use crate::cloud::Cause as CallCause;
 use crate::gate::Verdict;
-use crate::inventory::{Route, RouteAt};
 use crate::journal::progress::{Attempt, Bake, Failure, Judged, Phase, Progress};
 use crate::journal::{Cause, Event, Goal, HoldReason};
-use crate::operation::{Operation, TASK_DEFINITION, green_key, probe_key};
+use crate::operation::Operation;
 use crate::plan::Planned;
 use crate::playbook::{AfterRollback, OnNoData};
 use crate::traffic::Share;
@@ -280,9 +279,8 @@ fn way_out(progress: &Progress, attempt: &Attempt) -> String {
 /// The command that puts back the route whose drift failed this attempt.
 fn restoring(progress: &Progress, attempt: &Attempt) -> Option<String> {
     let Some((_, Failure::Drift(drift))) = &attempt.failure else { return None };
-    let plan = &progress.header.plan;
-    let route = plan.routes().find(|r| r.at.arn() == drift.what)?;
-    Some(route_command(&plan.inventory.region, route))
+    let home = progress.header.plan.home_commands();
+    home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
 }
 
 /// What a person has to do before a run that is stuck, or that cannot get home, goes on.
@@ -324,90 +322,11 @@ pub fn commands(progress: &Progress) -> Vec<String> {
     let region = &plan.inventory.region;
     let mut commands = Vec::new();
     if progress.joined() && !progress.home {
-        commands.extend(plan.routes().map(|route| route_command(region, route)));
+        commands.extend(plan.home_commands().into_iter().map(|(_, command)| command));
     }
-    commands.extend(remaining_undos(progress).into_iter().flat_map(|p| undo_commands(progress, &p.operation)));
+    let undos = remaining_undos(progress).into_iter();
+    commands.extend(undos.flat_map(|p| p.operation.undo_commands(region, &progress.made)));
     commands
-}
-
-/// The command that puts a route back as it was recorded.
-pub fn route_command(region: &str, route: &Route) -> String {
-    let actions = quoted(&serde_json::Value::from(cli_actions(&route.actions)).to_string());
-    match &route.at {
-        RouteAt::Listener(arn) => {
-            format!("aws elbv2 modify-listener --region {region} --listener-arn {arn} --default-actions {actions}")
-        }
-        RouteAt::Rule(arn) => {
-            format!("aws elbv2 modify-rule --region {region} --rule-arn {arn} --actions {actions}")
-        }
-    }
-}
-
-/// A word for a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-/// An undo as AWS commands. What was made under a name that the journal never learnt is looked up.
-fn undo_commands(progress: &Progress, operation: &Operation) -> Vec<String> {
-    let region = &progress.header.plan.inventory.region;
-    let made = |key: String| progress.made.get(&key);
-    match operation {
-        Operation::CreateTargetGroup(new) => {
-            let arn = made(green_key(&new.from)).cloned().unwrap_or_else(|| {
-                let name = &new.name;
-                let query = "--query 'TargetGroups[0].TargetGroupArn' --output text";
-                format!("\"$(aws elbv2 describe-target-groups --region {region} --names {name} {query})\"")
-            });
-            vec![format!("aws elbv2 delete-target-group --region {region} --target-group-arn {arn}")]
-        }
-        Operation::AssociateGreen(probe) => {
-            let arn = made(probe_key(&probe.load_balancer)).cloned().unwrap_or_else(|| {
-                let query = format!("Rules[?Conditions[?contains(Values, `{}`)]].RuleArn", probe.host);
-                let listener = &probe.listener;
-                let query = format!("--query {} --output text", quoted(&query));
-                format!("\"$(aws elbv2 describe-rules --region {region} --listener-arn {listener} {query})\"")
-            });
-            vec![format!("aws elbv2 delete-rule --region {region} --rule-arn {arn}")]
-        }
-        Operation::RegisterTaskDefinition(new) => {
-            let arn = made(TASK_DEFINITION.to_owned()).cloned().unwrap_or_else(|| {
-                let (family, query) = (&new.family, "--query 'taskDefinitionArns[-1]' --output text");
-                format!("\"$(aws ecs list-task-definitions --region {region} --family-prefix {family} {query})\"")
-            });
-            vec![format!("aws ecs deregister-task-definition --region {region} --task-definition {arn}")]
-        }
-        Operation::CreateService(new) => {
-            let (cluster, service) = (&new.cluster, &new.name);
-            vec![
-                format!("aws ecs delete-service --region {region} --cluster {cluster} --service {service} --force"),
-                format!("aws ecs wait services-inactive --region {region} --cluster {cluster} --services {service}"),
-            ]
-        }
-        Operation::HoldScaling(hold) => {
-            let state = serde_json::json!({
-                "DynamicScalingInSuspended": hold.was.dynamic_in,
-                "DynamicScalingOutSuspended": hold.was.dynamic_out,
-                "ScheduledScalingSuspended": hold.was.scheduled,
-            });
-            let target = format!("--resource-id {} --scalable-dimension ecs:service:DesiredCount", hold.resource);
-            let state = quoted(&state.to_string());
-            vec![format!(
-                "aws application-autoscaling register-scalable-target --region {region} --service-namespace ecs \
-                 {target} --suspended-state {state}"
-            )]
-        }
-        Operation::CopyScaling(copy) => {
-            // Clusters go by name there, never by ARN.
-            let cluster = copy.cluster.rsplit('/').next().unwrap_or_default();
-            vec![format!(
-                "aws application-autoscaling deregister-scalable-target --region {region} --service-namespace ecs \
-                 --resource-id service/{cluster}/{} --scalable-dimension ecs:service:DesiredCount",
-                copy.service
-            )]
-        }
-        _ => Vec::new(),
-    }
 }
 
 fn remaining_undos(progress: &Progress) -> Vec<&Planned> {
@@ -418,26 +337,4 @@ fn remaining_undos(progress: &Progress) -> Vec<&Planned> {
         rest.undos.insert(id, Attempt { since: progress.last.1, failures: 0, done: true, failure: None });
     }
     found
-}
-
-/// Actions as the AWS CLI takes them: the members of `rest` beside the others, and an OIDC secret
-/// that is kept.
-fn cli_actions(actions: &[crate::inventory::Action]) -> Vec<serde_json::Value> {
-    actions
-        .iter()
-        .map(|action| {
-            let mut value = serde_json::to_value(action).unwrap_or_default();
-            if let Some(object) = value.as_object_mut() {
-                object.remove("Rest");
-                for (name, config) in &action.rest {
-                    let mut config = config.clone();
-                    if name == "AuthenticateOidcConfig" {
-                        config["UseExistingClientSecret"] = true.into();
-                    }
-                    object.insert(name.clone(), config);
-                }
-            }
-            value
-        })
-        .collect()
 }

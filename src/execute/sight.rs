@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-use crate::cloud::{Cloud, CloudError, MetricWindow, Watch};
-use crate::gate::{Criteria, Evidence, Judgement, judge};
-use crate::inventory::Route;
+use crate::cloud::{CloudError, MetricWindow, Watch};
+use crate::gate::{Counted, Criteria, Evidence, Judgement, judge};
 use crate::journal::progress::Progress;
-use crate::operation::{Drift, green_key};
+use crate::operation::{Drift, Scene, green_key, places, strayed};
 use crate::plan::Plan;
-use crate::traffic::{Pair, Share, at_share, same};
+use crate::playbook::Shift;
+use crate::traffic::Share;
 
 /// CloudWatch minutes younger than this are still revised (load balancer metrics arrive, and change,
 /// for about two minutes).
@@ -25,32 +25,32 @@ const PREVIEW_MINUTES: i64 = 5;
 /// What a look at the world comes to.
 pub(super) struct Look {
     pub judgement: Judgement,
-    /// A route that does not show the share that was settled last.
+    /// A place that does not show the share that was settled last.
     pub drift: Option<Drift>,
 }
 
-/// Judges green by what can be seen now, and looks whether the routes are still as they were set.
-pub(super) fn look(progress: &Progress, cloud: &dyn Cloud, now: DateTime<Utc>) -> Result<Look, CloudError> {
+/// Judges green by what can be seen now, and looks whether traffic still goes where it was sent.
+pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudError> {
+    let now = scene.clock.now();
     let plan = &progress.header.plan;
     let blue = plan.blue_groups();
     let green: Vec<String> = blue.iter().filter_map(|b| progress.made.get(&green_key(b)).cloned()).collect();
     let exposed = progress.share > Share::NONE || progress.shift.is_some();
     let settled = progress.share > Share::NONE && progress.shift.is_none();
-    let sight = cloud.observe(&Watch {
-        listeners: if settled { plan.listeners() } else { Vec::new() },
+    let sight = scene.cloud.observe(&Watch {
         target_groups: green.clone(),
         alarms: plan.playbook.health.alarms.clone(),
         metrics: Some(window(progress, &green, &blue, now)),
-        ..Watch::default()
+        ..if settled { places(scene) } else { Watch::default() }
     })?;
     let healthy = |g: &String| sight.health.get(g).map_or(0, |t| t.iter().filter(|t| t.state == "healthy").count());
     let fewest = green.iter().map(healthy).min().unwrap_or(0);
     let alarms = match sight.alarms {
         None => Ok(BTreeMap::new()),
-        Some(Ok(alarms)) => Ok(alarms.into_iter().map(|a| (a.name, a.state)).collect()),
-        Some(Err(error)) => Err(error.to_string()),
+        Some(Ok(ref alarms)) => Ok(alarms.iter().cloned().map(|a| (a.name, a.state)).collect()),
+        Some(Err(ref error)) => Err(error.to_string()),
     };
-    let minutes = sight.metrics.unwrap_or(Ok(Vec::new())).map_err(|e| e.to_string());
+    let minutes = sight.metrics.clone().unwrap_or(Ok(Vec::new())).map_err(|e| e.to_string());
     let evidence = Evidence {
         healthy_hosts: u32::try_from(fewest).unwrap_or(u32::MAX),
         // A shift that was begun may have reached some routes already.
@@ -64,21 +64,8 @@ pub(super) fn look(progress: &Progress, cloud: &dyn Cloud, now: DateTime<Utc>) -
     if let Some(note) = off_course(&judgement, progress.share).filter(|_| progress.shift.is_none()) {
         judgement.reason = format!("{}; {note}", judgement.reason);
     }
-    let drift = if settled { strayed(progress, &sight.routes) } else { None };
+    let drift = if settled { strayed(scene, &sight) } else { None };
     Ok(Look { judgement, drift })
-}
-
-/// The first route that does not show the share that was settled last.
-fn strayed(progress: &Progress, seen: &[Route]) -> Option<Drift> {
-    let plan = &progress.header.plan;
-    let twin = |blue: String| Some(Pair { green: progress.made.get(&green_key(&blue))?.clone(), blue });
-    let pairs: Vec<Pair> = plan.blue_groups().into_iter().filter_map(twin).collect();
-    plan.routes().find_map(|route| {
-        let expected = at_share(&route.actions, &pairs, progress.share);
-        let found = seen.iter().find(|r| r.at == route.at).map(|r| r.actions.as_slice());
-        let as_set = found.is_some_and(|found| same(found, &expected));
-        (!as_set).then(|| Drift::of(route, &expected, found))
-    })
 }
 
 /// Requests on both sides together below which a split says nothing about the weights.
@@ -100,10 +87,21 @@ fn off_course(judgement: &Judgement, wish: Share) -> Option<String> {
         .then(|| format!("green receives {:.1}% of the requests, {wish} was set", observed * 100.0))
 }
 
+/// What can be counted of this run's traffic.
+fn counted(plan: &Plan) -> Counted {
+    let network = plan.inventory.load_balancers.iter().any(|b| b.kind == "network");
+    match (&plan.playbook.shift, network) {
+        (Shift::InPlace(_), _) => Counted::Nothing,
+        (_, true) => Counted::Flows,
+        (_, false) => Counted::Requests,
+    }
+}
+
 fn criteria(plan: &Plan) -> Criteria {
     let health = &plan.playbook.health;
     let latency = health.latency.as_ref();
     Criteria {
+        counted: counted(plan),
         error_ceiling: health.errors.ceiling.fraction(),
         error_ratio: health.errors.ratio,
         latency_ceiling: latency.and_then(|l| l.ceiling).map(|c| c.0.as_secs_f64()),

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Cause, Event, Goal, Header, HoldReason, Record, Settlement};
 use crate::cloud::CloudError;
 use crate::gate::{Judgement, Verdict};
-use crate::operation::{Drift, Made};
+use crate::operation::{Drift, Made, Operation};
 use crate::traffic::Share;
 
 /// The state of one run.
@@ -41,7 +41,9 @@ pub struct Progress {
     pub exposed_since: Option<DateTime<Utc>>,
     /// Since when the gate cannot see, if it cannot.
     pub blind_since: Option<DateTime<Utc>>,
-    /// Whether every route has been read back as it was recorded, after it had been touched.
+    /// Whether a shift was ever intended.
+    pub moved: bool,
+    /// Whether every place has been read back as it was recorded, after it had been touched.
     pub home: bool,
     pub judged: Option<Judged>,
     pub held: Option<(HoldReason, String)>,
@@ -158,6 +160,7 @@ impl Progress {
             bake: None,
             exposed_since: None,
             blind_since: None,
+            moved: false,
             home: false,
             judged: None,
             held: None,
@@ -283,6 +286,7 @@ impl Progress {
     }
 
     fn intend_shift(&mut self, stage: usize, share: Share, at: DateTime<Utc>) {
+        self.moved |= stage > 0;
         let begun = self.shift.as_ref().is_some_and(|s| s.stage == stage);
         if !begun {
             self.tried.extend(self.shift.as_ref().map(|s| s.share));
@@ -351,9 +355,10 @@ impl Progress {
         written
     }
 
-    /// Whether production routes were, or may have been, touched.
+    /// Whether the places where traffic is told where to go were, or may have been, touched.
     pub fn joined(&self) -> bool {
-        self.operations.contains_key("join-routes")
+        let joins = |id: &String| self.header.plan.operation(id).is_some_and(Operation::joins);
+        self.moved || self.operations.keys().any(joins)
     }
 
     /// Whether what the last `advance` was asked for is reached.

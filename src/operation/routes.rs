@@ -91,6 +91,20 @@ pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
     }
 }
 
+pub(super) fn places(scene: &Scene) -> Watch {
+    Watch { listeners: scene.listeners.clone(), ..Watch::default() }
+}
+
+/// The first route that does not show the share that was settled last.
+pub(super) fn strayed(scene: &Scene, sight: &Sight) -> Option<Drift> {
+    let share = scene.written.first().copied().unwrap_or(Share::NONE);
+    each(scene, |r| at_share(&r.actions, &scene.pairs(), share)).into_iter().find_map(|wanted| {
+        let found = sight.routes.iter().find(|r| r.at == wanted.route.at).map(|r| r.actions.as_slice());
+        let as_set = found.is_some_and(|found| same(found, &wanted.actions));
+        (!as_set).then(|| Drift::of(wanted.route, &wanted.actions, found))
+    })
+}
+
 /// What a route shall show.
 struct Wanted<'a> {
     route: &'a Route,

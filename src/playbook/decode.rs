@@ -14,8 +14,8 @@ use super::reader::{Reader, shortened};
 use super::source::Source;
 use super::tree::{self, Kind, Node};
 use super::{
-    AfterRollback, BlueService, ErrorCriterion, Finish, Green, Health, LatencyCriterion, ListenerWeights, Network,
-    OnCancel, OnNoData, Playbook, RetireBlue, Rollback, Shift, Task, variable,
+    AfterRollback, BlueService, DnsWeights, ErrorCriterion, Finish, Green, Health, InPlace, LatencyCriterion,
+    ListenerSwap, ListenerWeights, Network, OnCancel, OnNoData, Playbook, RetireBlue, Rollback, Shift, Task, variable,
 };
 use crate::finding::{self, Finding};
 
@@ -79,7 +79,11 @@ impl Reader<'_, '_> {
         let service = self.required(&fields, "service").and_then(|node| self.service(node));
         let green = self.required(&fields, "green").and_then(|node| self.green(node, service.as_ref()));
         let shift = self.required(&fields, "shift").and_then(|node| self.shift(node));
-        let stages = self.required(&fields, "stages").and_then(|node| self.stages(node));
+        let at_once = shift.as_ref().is_some_and(Shift::at_once);
+        let stages = self.required(&fields, "stages").and_then(|node| self.stages(node, at_once));
+        if let (Some(shift), Some(stages), Some(node)) = (&shift, &stages, fields.get("stages")) {
+            self.one_stage(shift, stages, node);
+        }
         let health = fields.get("health").and_then(|node| self.health(node)).unwrap_or_default();
         let rollback = fields.get("rollback").and_then(|node| self.rollback(node)).unwrap_or_default();
         let on_cancel = fields.get("on_cancel").and_then(|node| {
@@ -265,14 +269,49 @@ impl Reader<'_, '_> {
             return None;
         }
         let fields = self.section(node, &field::SHIFT, "`shift`")?;
-        let Some(settings) = fields.get("listener_weights") else {
-            if matches!(&node.kind, Kind::Map(entries) if entries.is_empty()) {
-                self.required(&fields, "listener_weights");
-            }
-            return None;
-        };
-        self.section(settings, &field::LISTENER_WEIGHTS, "`listener_weights`")?;
-        Some(Shift::ListenerWeights(ListenerWeights::default()))
+        if let Kind::Map(entries) = &node.kind
+            && let Some(second) = entries.iter().filter(|e| field::SHIFT.field(&e.key).is_some()).nth(1)
+        {
+            let finding = Finding::block("two-ways", "traffic moves in one way only").remedy(
+                "keep one of `listener_weights`, `dns_weights`, `listener_swap` and `in_place`; a playbook for each service and way",
+            );
+            self.block(&second.key_span, finding);
+        }
+        if let Some(settings) = fields.get("listener_weights") {
+            self.section(settings, &field::LISTENER_WEIGHTS, "`listener_weights`")?;
+            return Some(Shift::ListenerWeights(ListenerWeights::default()));
+        }
+        if let Some(settings) = fields.get("dns_weights") {
+            return self.dns_weights(settings).map(Shift::DnsWeights);
+        }
+        if let Some(settings) = fields.get("listener_swap") {
+            self.section(settings, &field::LISTENER_SWAP, "`listener_swap`")?;
+            return Some(Shift::ListenerSwap(ListenerSwap::default()));
+        }
+        if let Some(settings) = fields.get("in_place") {
+            let fields = self.section(settings, &field::IN_PLACE, "`in_place`")?;
+            let staged = fields.get("staged").and_then(|n| self.boolean(n, "staged")).unwrap_or_default();
+            return Some(Shift::InPlace(InPlace { staged }));
+        }
+        if matches!(&node.kind, Kind::Map(entries) if entries.is_empty()) {
+            self.required(&fields, "listener_weights");
+        }
+        None
+    }
+
+    fn dns_weights(&mut self, node: &Node) -> Option<DnsWeights> {
+        let fields = self.section(node, &field::DNS_WEIGHTS, "`dns_weights`")?;
+        let records = fields.get("records").and_then(|n| {
+            self.duplicates(n, "duplicate-record", "records");
+            self.list(n, "records", "records: [api.example.com]", |reader, item| {
+                reader.resource(item, "records", "api.example.com", &Form::RECORD)
+            })
+        });
+        let zone = fields.get("zone").and_then(|n| self.resource(n, "zone", "zone: example.com", &Form::ZONE));
+        let green_load_balancer = fields.get("green_load_balancer").and_then(|n| {
+            self.resource(n, "green_load_balancer", "green_load_balancer: web-ipv6", &Form::LOAD_BALANCER)
+        });
+        Some(DnsWeights { records: records.unwrap_or_default(), zone, green_load_balancer })
     }
 
     fn health(&mut self, node: &Node) -> Option<Health> {

@@ -36,6 +36,9 @@ pub static SECTIONS: &[&Section] = &[
     &TASK,
     &SHIFT,
     &LISTENER_WEIGHTS,
+    &DNS_WEIGHTS,
+    &LISTENER_SWAP,
+    &IN_PLACE,
     &STAGE,
     &HEALTH,
     &ERRORS,
@@ -120,19 +123,34 @@ pub(super) static TASK: Section = Section {
 pub(super) static SHIFT: Section = Section {
     name: "Shift",
     path: "shift",
-    fields: &[field("listener_weights", "listener_weights: {}")],
-    unsupported: &[
-        ("dns_weights", "write `listener_weights: {}`, which needs an Application Load Balancer"),
-        ("listener_swap", "write `listener_weights: {}`, which needs an Application Load Balancer"),
-        (
-            "in_place",
-            "a service without a load balancer cannot be migrated yet; write `listener_weights: {}` for one with it",
-        ),
+    fields: &[
+        field("listener_weights", "listener_weights: {}"),
+        field("dns_weights", "dns_weights: { records: [api.example.com] }"),
+        field("listener_swap", "listener_swap: {}"),
+        field("in_place", "in_place: { staged: true }"),
     ],
+    unsupported: &[],
 };
 
 pub(super) static LISTENER_WEIGHTS: Section =
     Section { name: "ListenerWeights", path: "shift.listener_weights", fields: &[], unsupported: &[] };
+
+pub(super) static DNS_WEIGHTS: Section = Section {
+    name: "DnsWeights",
+    path: "shift.dns_weights",
+    fields: &[
+        field("records", "records: [api.example.com]"),
+        field("zone", "zone: example.com"),
+        field("green_load_balancer", "green_load_balancer: web-ipv6"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static LISTENER_SWAP: Section =
+    Section { name: "ListenerSwap", path: "shift.listener_swap", fields: &[], unsupported: &[] };
+
+pub(super) static IN_PLACE: Section =
+    Section { name: "InPlace", path: "shift.in_place", fields: &[field("staged", "staged: true")], unsupported: &[] };
 
 pub(super) static STAGE: Section = Section {
     name: "Stage",

@@ -50,6 +50,16 @@ impl Form {
         arn_part: ":targetgroup/",
         arn: true,
     };
+    pub const LOAD_BALANCER: Form = Form { thing: "load balancer", arn_part: ":loadbalancer/", ..Form::TARGET_GROUP };
+    pub const RECORD: Form = Form {
+        thing: "record",
+        longest: 255,
+        allows: |c| c.is_ascii_alphanumeric() || "-_.*".contains(c),
+        allowed: "letters, digits, `-`, `_`, `.` and `*`",
+        arn_part: ":recordset/",
+        arn: false,
+    };
+    pub const ZONE: Form = Form { thing: "hosted zone", arn_part: ":hostedzone/", ..Form::RECORD };
     pub const ALARM: Form = Form {
         thing: "alarm",
         longest: 255,

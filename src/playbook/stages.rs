@@ -4,7 +4,7 @@ use super::field;
 use super::quantity::Bounds;
 use super::reader::Reader;
 use super::tree::{Kind, Node};
-use super::{Period, Stage};
+use super::{Period, Shift, Stage};
 use crate::finding::Finding;
 use crate::traffic::Share;
 
@@ -15,7 +15,7 @@ const SHORT_BAKE: Period = Period::minutes(3);
 
 impl Reader<'_, '_> {
     /// All stages: ascending, and the last of them for all traffic.
-    pub fn stages(&mut self, node: &Node) -> Option<Vec<Stage>> {
+    pub fn stages(&mut self, node: &Node, at_once: bool) -> Option<Vec<Stage>> {
         let example = field::PLAYBOOK.field("stages").map_or("stages: []", |field| field.example);
         if let Kind::List(items) = &node.kind
             && items.is_empty()
@@ -31,7 +31,7 @@ impl Reader<'_, '_> {
         let mut shares: Vec<(Share, &Node)> = Vec::new();
         let mut stages = Vec::new();
         for (item, number) in items.iter().zip(1..) {
-            let (share, stage) = self.stage(item, number);
+            let (share, stage) = self.stage(item, number, at_once);
             shares.extend(share);
             stages.extend(stage);
         }
@@ -45,7 +45,12 @@ impl Reader<'_, '_> {
         (stages.len() == items.len()).then_some(stages)
     }
 
-    fn stage<'n>(&mut self, node: &'n Node, number: usize) -> (Option<(Share, &'n Node)>, Option<Stage>) {
+    fn stage<'n>(
+        &mut self,
+        node: &'n Node,
+        number: usize,
+        at_once: bool,
+    ) -> (Option<(Share, &'n Node)>, Option<Stage>) {
         let Some(fields) = self.section(node, &field::STAGE, &format!("stage {number}")) else { return (None, None) };
         let share = self.required(&fields, "green").and_then(|n| Some((self.share(n, "green")?, n)));
         let bake =
@@ -53,6 +58,7 @@ impl Reader<'_, '_> {
         let approve = fields.get("approve").and_then(|n| self.boolean(n, "approve")).unwrap_or_default();
         if let Some((share, at)) = share
             && number == 1
+            && !at_once
         {
             self.first_share(share, at);
         }
@@ -67,6 +73,21 @@ impl Reader<'_, '_> {
         }
         let stage = share.zip(bake).map(|((green, _), (bake, _))| Stage { green, bake, approve });
         (share, stage)
+    }
+
+    /// What moves all at once has one stage.
+    pub fn one_stage(&mut self, shift: &Shift, stages: &[Stage], node: &Node) {
+        if !shift.at_once() || stages.len() == 1 {
+            return;
+        }
+        let remedy = match shift {
+            Shift::InPlace(_) => "write one stage, `- { green: 100%, bake: 1h }`, or `in_place: { staged: true }`",
+            _ => "write one stage, `- { green: 100%, bake: 1h }`, or use `dns_weights`, which moves in steps",
+        };
+        let finding = Finding::block("one-stage", format!("`{}` moves all traffic at once", shift.name()))
+            .evidence(format!("the playbook has {} stages", stages.len()))
+            .remedy(remedy);
+        self.block(&node.span, finding);
     }
 
     fn first_share(&mut self, share: Share, at: &Node) {

@@ -16,7 +16,7 @@ use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
 use migrate::operation::green_key;
 use migrate::plan::Plan;
-use migrate::playbook::{Playbook, decode};
+use migrate::playbook::{Playbook, Shift, decode};
 use migrate::traffic::{Pair, at_share, same};
 use serde_json::Value;
 
@@ -301,7 +301,7 @@ impl Lab {
         false
     }
 
-    /// Every route shows what the journal says, unless a shift is under way or drift was found.
+    /// Every place shows what the journal says, unless a shift is under way or drift was found.
     fn assert_as_told(&self) {
         let progress = self.progress();
         let settled = progress.shift.is_none() && matches!(progress.phase, Phase::Open | Phase::Shifted);
@@ -309,6 +309,12 @@ impl Lab {
         if !settled || drifted || !progress.joined() || self.tampered {
             return;
         }
+        if matches!(self.playbook.shift, Shift::ListenerWeights(_)) {
+            self.assert_routes_as_told(&progress);
+        }
+    }
+
+    fn assert_routes_as_told(&self, progress: &Progress) {
         let plan = &progress.header.plan;
         let twin = |blue: &String| Pair { blue: blue.clone(), green: progress.made[&green_key(blue)].clone() };
         let pairs: Vec<Pair> = plan.blue_groups().iter().map(twin).collect();

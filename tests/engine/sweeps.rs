@@ -7,6 +7,7 @@
 use migrate::cloud::Cause;
 use migrate::cloud::sim::{Fault, FaultAt, FaultKind, Scenario, Universe};
 use migrate::journal::progress::Phase;
+use migrate::playbook::{InPlace, Shift};
 
 use super::lab::{Crash, End, Lab, SHORT, epoch, playbook};
 
@@ -25,8 +26,8 @@ const KINDS: [FaultKind; 5] = [
 const FINAL: [FaultKind; 2] = [FaultKind::RefuseBefore(Cause::Denied), FaultKind::RefuseBefore(Cause::Credentials)];
 
 /// A lab whose reads may lag a little, as they do.
-fn lab(faults: Vec<Fault>, crash: Option<Crash>, lag_ms: u32) -> Lab {
-    let playbook = playbook(SHORT);
+fn lab(text: &str, faults: Vec<Fault>, crash: Option<Crash>, lag_ms: u32) -> Lab {
+    let playbook = playbook(text);
     let mut universe = Universe::for_playbook(&playbook, Scenario::Healthy, 7, epoch());
     universe.faults = faults;
     universe.knobs.read_lag_ms = lag_ms;
@@ -34,6 +35,52 @@ fn lab(faults: Vec<Fault>, crash: Option<Crash>, lag_ms: u32) -> Lab {
     lab.store.crash = crash;
     lab
 }
+
+/// All sweeps for one way to move traffic, each a test of its own.
+macro_rules! sweeps {
+    ($way:ident, $text:expr) => {
+        mod $way {
+            use super::super::lab::*;
+
+            #[test]
+            fn every_call_fails_once_and_the_verb_is_repeated() {
+                super::every_call_fails_once_and_the_verb_is_repeated($text);
+            }
+
+            #[test]
+            fn every_call_fails_once_and_the_run_is_given_up() {
+                super::every_call_fails_once_and_the_run_is_given_up($text);
+            }
+
+            #[test]
+            fn every_call_on_the_way_to_the_finish_fails_once() {
+                super::every_call_on_the_way_to_the_finish_fails_once($text);
+            }
+
+            #[test]
+            fn every_call_happens_twice() {
+                super::every_call_happens_twice($text);
+            }
+
+            #[test]
+            fn the_process_dies_at_every_append() {
+                super::the_process_dies_at_every_append($text);
+            }
+
+            #[test]
+            fn the_process_dies_at_every_append_of_the_finish() {
+                super::the_process_dies_at_every_append_of_the_finish($text);
+            }
+
+            #[test]
+            fn a_death_and_a_failed_call_together() {
+                super::a_death_and_a_failed_call_together($text);
+            }
+        }
+    };
+}
+
+sweeps!(listener_weights, SHORT);
 
 fn at(call: u64, kind: FaultKind) -> Vec<Fault> {
     vec![Fault { call: FaultAt::Call(call), kind }]
@@ -85,86 +132,91 @@ fn there_and_finished(lab: &mut Lab, what: &str) {
     assert_eq!(lab.phase(), Some(Phase::Finished), "{what}\n{}", lab.story());
     lab.assert_lawful(what);
     let universe = lab.sim.universe();
-    assert_eq!(universe.services["prod/web"].service.actual.desired_count, 0, "{what}");
+    if !matches!(lab.playbook.shift, Shift::InPlace(InPlace { staged: false })) {
+        assert_eq!(universe.services[&universe.blue.service].service.actual.desired_count, 0, "{what}");
+    }
     assert!(matches!(lab.finish(), End::Already), "{what}");
 }
 
+/// There, and no further.
+fn there(lab: &mut Lab, what: &str) {
+    assert!(lab.shift_all(TRIES), "{what}\n{}", lab.story());
+}
+
 /// Calls and appends of a story without faults.
-fn extent(story: fn(&mut Lab, &str), lag_ms: u32) -> (u64, usize) {
-    let mut lab = lab(Vec::new(), None, lag_ms);
+fn extent(text: &str, story: fn(&mut Lab, &str), lag_ms: u32) -> (u64, usize) {
+    let mut lab = lab(text, Vec::new(), None, lag_ms);
     story(&mut lab, "undisturbed");
     (lab.sim.universe().calls.count, lab.store.appends)
 }
 
-#[test]
-fn every_call_fails_once_and_the_verb_is_repeated() {
-    let (calls, _) = extent(there_and_back, 0);
+fn every_call_fails_once_and_the_verb_is_repeated(text: &str) {
+    let (calls, _) = extent(text, there_and_back, 0);
     for call in 1..=calls {
         for kind in KINDS {
-            there_and_back(&mut lab(at(call, kind), None, 0), &format!("call {call}: {kind:?}"));
+            there_and_back(&mut lab(text, at(call, kind), None, 0), &format!("call {call}: {kind:?}"));
         }
     }
 }
 
-#[test]
-fn every_call_fails_once_and_the_run_is_given_up() {
-    let (calls, _) = extent(there_and_back, 0);
+fn every_call_fails_once_and_the_run_is_given_up(text: &str) {
+    let (calls, _) = extent(text, there_and_back, 0);
     for call in 1..=calls {
         for kind in FINAL {
-            there_until_it_breaks(&mut lab(at(call, kind), None, 0), &format!("call {call}: {kind:?}"));
+            there_until_it_breaks(&mut lab(text, at(call, kind), None, 0), &format!("call {call}: {kind:?}"));
         }
     }
 }
 
-#[test]
-fn every_call_on_the_way_to_the_finish_fails_once() {
-    let (calls, _) = extent(there_and_finished, 0);
-    for call in calls - 24..=calls {
+fn every_call_on_the_way_to_the_finish_fails_once(text: &str) {
+    let (calls, _) = extent(text, there_and_finished, 0);
+    let (before, _) = extent(text, there, 0);
+    for call in before..=calls {
         for kind in KINDS {
-            there_and_finished(&mut lab(at(call, kind), None, 0), &format!("call {call}: {kind:?}"));
+            there_and_finished(&mut lab(text, at(call, kind), None, 0), &format!("call {call}: {kind:?}"));
         }
     }
 }
 
-#[test]
-fn every_call_happens_twice() {
+fn every_call_happens_twice(text: &str) {
     let all = vec![Fault { call: FaultAt::From(1), kind: FaultKind::Repeat }];
-    there_and_back(&mut lab(all.clone(), None, 0), "all twice");
-    there_and_finished(&mut lab(all, None, 0), "all twice, finished");
-    let (calls, _) = extent(there_and_back, 0);
+    there_and_back(&mut lab(text, all.clone(), None, 0), "all twice");
+    there_and_finished(&mut lab(text, all, None, 0), "all twice, finished");
+    let (calls, _) = extent(text, there_and_back, 0);
     for call in 1..=calls {
-        there_and_back(&mut lab(at(call, FaultKind::Repeat), None, 0), &format!("call {call} twice"));
+        there_and_back(&mut lab(text, at(call, FaultKind::Repeat), None, 0), &format!("call {call} twice"));
     }
 }
 
-#[test]
-fn the_process_dies_at_every_append() {
+fn the_process_dies_at_every_append(text: &str) {
     for lag_ms in [0, 1500] {
-        let (_, appends) = extent(there_and_back, lag_ms);
+        let (_, appends) = extent(text, there_and_back, lag_ms);
         for append in 1..=appends {
             for stored in [false, true] {
                 let crash = Some(Crash { append, stored });
-                there_and_back(&mut lab(Vec::new(), crash, lag_ms), &format!("{crash:?}, resumed, lag {lag_ms}"));
-                there_until_it_breaks(&mut lab(Vec::new(), crash, lag_ms), &format!("{crash:?}, home, lag {lag_ms}"));
+                there_and_back(&mut lab(text, Vec::new(), crash, lag_ms), &format!("{crash:?}, resumed, lag {lag_ms}"));
+                there_until_it_breaks(
+                    &mut lab(text, Vec::new(), crash, lag_ms),
+                    &format!("{crash:?}, home, lag {lag_ms}"),
+                );
             }
         }
     }
 }
 
-#[test]
-fn the_process_dies_at_every_append_of_the_finish() {
-    let (_, appends) = extent(there_and_finished, 0);
-    for append in appends - 14..=appends {
+fn the_process_dies_at_every_append_of_the_finish(text: &str) {
+    let (_, appends) = extent(text, there_and_finished, 0);
+    let (_, before) = extent(text, there, 0);
+    for append in before..=appends {
         for stored in [false, true] {
             let crash = Some(Crash { append, stored });
-            there_and_finished(&mut lab(Vec::new(), crash, 0), &format!("{crash:?}, finished"));
+            there_and_finished(&mut lab(text, Vec::new(), crash, 0), &format!("{crash:?}, finished"));
         }
     }
 }
 
-#[test]
-fn a_death_and_a_failed_call_together() {
-    let (calls, appends) = extent(there_and_back, 500);
+fn a_death_and_a_failed_call_together(text: &str) {
+    let (calls, appends) = extent(text, there_and_back, 500);
     let mut state = 42_u64;
     let mut below = |n: u64| {
         // SplitMix64: the sample is the same in every run.
@@ -179,7 +231,7 @@ fn a_death_and_a_failed_call_together() {
         let call = below(calls) + 1;
         let what = format!("{sample}: {crash:?}, call {call}: {kind:?}");
         let story = if below(2) == 0 { there_and_back } else { there_until_it_breaks };
-        story(&mut lab(at(call, kind), crash, 500), &what);
+        story(&mut lab(text, at(call, kind), crash, 500), &what);
     }
 }
 

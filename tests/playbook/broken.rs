@@ -695,7 +695,7 @@ fn unknown_shift() {
     6 | shift: { canary: {} }
       |          ^^^^^^
       |
-      = help: write `listener_weights: {}`
+      = help: remove it, or use one of `listener_weights`, `dns_weights`, `listener_swap`, `in_place`
     "#);
 }
 
@@ -715,8 +715,7 @@ fn shift_as_a_word() {
 
 #[test]
 fn fields_that_are_not_built_yet() {
-    let text = but("shift: { listener_weights: {} }", "shift: { dns_weights: { zone: Z1 } }")
-        .replace("subnets: [subnet-0a1, subnet-0b2]", "create: { zones: 2 }")
+    let text = but("subnets: [subnet-0a1, subnet-0b2]", "create: { zones: 2 }")
         .replace("bake: 1h", "bake: 1h, smoke: ./check")
         + "notify: { sns: topic }\nstate: s3://bucket/prefix\n"
         + "health: { hard_limit: 5%, metrics: [], false_rollback: 1% }\n";
@@ -728,14 +727,6 @@ fn fields_that_are_not_built_yet() {
       |              ^^^^^^
       |
       = help: create the IPv6-only subnets yourself and list them: `network: { subnets: [subnet-0a1, subnet-0b2] }`
-
-    error[not-supported]: `dns_weights` is not supported by this version
-     --> playbook.yaml:6:10
-      |
-    6 | shift: { dns_weights: { zone: Z1 } }
-      |          ^^^^^^^^^^^
-      |
-      = help: write `listener_weights: {}`, which needs an Application Load Balancer
 
     error[not-supported]: `smoke` is not supported by this version
      --> playbook.yaml:9:30

@@ -343,6 +343,11 @@ fn read_load_balancer(balancer: &elb::LoadBalancer) -> LoadBalancer {
             .and_then(|state| state.code())
             .map(|code| code.as_str().to_string())
             .unwrap_or_default(),
+        scheme: balancer.scheme().map(|scheme| scheme.as_str().to_string()).unwrap_or_default(),
+        dns_name: balancer.dns_name().unwrap_or_default().to_string(),
+        hosted_zone: balancer.canonical_hosted_zone_id().unwrap_or_default().to_string(),
+        subnets: balancer.availability_zones().iter().filter_map(|z| z.subnet_id().map(str::to_string)).collect(),
+        security_groups: balancer.security_groups().to_vec(),
     }
 }
 

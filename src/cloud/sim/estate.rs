@@ -36,6 +36,8 @@ const TASK_AIM: f64 = 1700.0;
 /// CloudWatch keeps minutes for so long.
 const HISTORY: Duration = Duration::days(15);
 const VPC: &str = "vpc-0a1b2c3d";
+/// The hosted zone of all load balancers' own names in the region.
+const BALANCER_ZONE: &str = "Z215JYRZR1TBD5";
 
 fn map<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
@@ -255,6 +257,11 @@ impl Universe {
             ip_address_type: "dualstack".to_owned(),
             zones: vec![format!("{region}a"), format!("{region}b")],
             state: "active".to_owned(),
+            scheme: "internet-facing".to_owned(),
+            dns_name: format!("{name}-1234567890.{region}.elb.amazonaws.com").to_lowercase(),
+            hosted_zone: BALANCER_ZONE.to_owned(),
+            subnets: vec!["subnet-dual-a".to_owned(), "subnet-dual-b".to_owned()],
+            security_groups: vec!["sg-0lb".to_owned()],
         };
         self.load_balancers.insert(arn.clone(), balancer);
         arn

@@ -1,0 +1,13 @@
+//! Rules about the listeners of a Network Load Balancer whose target groups are swapped.
+
+use crate::finding::Finding;
+use crate::inventory::Inventory;
+use crate::playbook::Playbook;
+
+pub(super) fn findings(playbook: &Playbook, _: &Inventory) -> Vec<Finding> {
+    let what = format!("this version cannot move traffic by `{}` yet", playbook.shift.name());
+    vec![
+        Finding::block("not-supported", what)
+            .remedy("use `listener_weights` where there is an Application Load Balancer"),
+    ]
+}

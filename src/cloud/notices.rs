@@ -1,0 +1,4 @@
+//! Telling others: messages to a topic.
+
+/// See the module.
+pub trait Notices {}

@@ -1,0 +1,127 @@
+//! What is left to do by hand, as AWS CLI commands that can be pasted.
+//!
+//! They do what the operations would have done, for the case that those cannot: a run that is stuck
+//! says so in commands and not in advice.
+
+use super::{Made, Operation, TASK_DEFINITION, green_key, probe_key};
+use crate::inventory::{Action, Inventory, Route, RouteAt};
+use crate::playbook::Shift;
+
+/// The commands that put every place where traffic is told where to go back as it was recorded, each
+/// with the name of its place, as a drift names it.
+pub fn home_commands(inventory: &Inventory, shift: &Shift, routes: &[&Route]) -> Vec<(String, String)> {
+    let region = &inventory.region;
+    match shift {
+        Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => {
+            routes.iter().map(|r| (r.at.arn().to_owned(), route_command(region, r))).collect()
+        }
+        Shift::DnsWeights(_) | Shift::InPlace(_) => Vec::new(),
+    }
+}
+
+impl Operation {
+    /// The undo of this operation. What was made under a name that the journal never learnt is looked up.
+    pub fn undo_commands(&self, region: &str, made: &Made) -> Vec<String> {
+        undo_commands(self, region, made)
+    }
+}
+
+/// The command that puts a route back as it was recorded.
+fn route_command(region: &str, route: &Route) -> String {
+    let actions = quoted(&serde_json::Value::from(cli_actions(&route.actions)).to_string());
+    match &route.at {
+        RouteAt::Listener(arn) => {
+            format!("aws elbv2 modify-listener --region {region} --listener-arn {arn} --default-actions {actions}")
+        }
+        RouteAt::Rule(arn) => {
+            format!("aws elbv2 modify-rule --region {region} --rule-arn {arn} --actions {actions}")
+        }
+    }
+}
+
+/// A word for a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String> {
+    let made = |key: String| made.get(&key);
+    match operation {
+        Operation::CreateTargetGroup(new) => {
+            let arn = made(green_key(&new.from)).cloned().unwrap_or_else(|| {
+                let name = &new.name;
+                let query = "--query 'TargetGroups[0].TargetGroupArn' --output text";
+                format!("\"$(aws elbv2 describe-target-groups --region {region} --names {name} {query})\"")
+            });
+            vec![format!("aws elbv2 delete-target-group --region {region} --target-group-arn {arn}")]
+        }
+        Operation::AssociateGreen(probe) => {
+            let arn = made(probe_key(&probe.load_balancer)).cloned().unwrap_or_else(|| {
+                let query = format!("Rules[?Conditions[?contains(Values, `{}`)]].RuleArn", probe.host);
+                let listener = &probe.listener;
+                let query = format!("--query {} --output text", quoted(&query));
+                format!("\"$(aws elbv2 describe-rules --region {region} --listener-arn {listener} {query})\"")
+            });
+            vec![format!("aws elbv2 delete-rule --region {region} --rule-arn {arn}")]
+        }
+        Operation::RegisterTaskDefinition(new) => {
+            let arn = made(TASK_DEFINITION.to_owned()).cloned().unwrap_or_else(|| {
+                let (family, query) = (&new.family, "--query 'taskDefinitionArns[-1]' --output text");
+                format!("\"$(aws ecs list-task-definitions --region {region} --family-prefix {family} {query})\"")
+            });
+            vec![format!("aws ecs deregister-task-definition --region {region} --task-definition {arn}")]
+        }
+        Operation::CreateService(new) => {
+            let (cluster, service) = (&new.cluster, &new.name);
+            vec![
+                format!("aws ecs delete-service --region {region} --cluster {cluster} --service {service} --force"),
+                format!("aws ecs wait services-inactive --region {region} --cluster {cluster} --services {service}"),
+            ]
+        }
+        Operation::HoldScaling(hold) => {
+            let state = serde_json::json!({
+                "DynamicScalingInSuspended": hold.was.dynamic_in,
+                "DynamicScalingOutSuspended": hold.was.dynamic_out,
+                "ScheduledScalingSuspended": hold.was.scheduled,
+            });
+            let target = format!("--resource-id {} --scalable-dimension ecs:service:DesiredCount", hold.resource);
+            let state = quoted(&state.to_string());
+            vec![format!(
+                "aws application-autoscaling register-scalable-target --region {region} --service-namespace ecs \
+                 {target} --suspended-state {state}"
+            )]
+        }
+        Operation::CopyScaling(copy) => {
+            // Clusters go by name there, never by ARN.
+            let cluster = copy.cluster.rsplit('/').next().unwrap_or_default();
+            vec![format!(
+                "aws application-autoscaling deregister-scalable-target --region {region} --service-namespace ecs \
+                 --resource-id service/{cluster}/{} --scalable-dimension ecs:service:DesiredCount",
+                copy.service
+            )]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Actions as the AWS CLI takes them: the members of `rest` beside the others, and an OIDC secret
+/// that is kept.
+fn cli_actions(actions: &[Action]) -> Vec<serde_json::Value> {
+    actions
+        .iter()
+        .map(|action| {
+            let mut value = serde_json::to_value(action).unwrap_or_default();
+            if let Some(object) = value.as_object_mut() {
+                object.remove("Rest");
+                for (name, config) in &action.rest {
+                    let mut config = config.clone();
+                    if name == "AuthenticateOidcConfig" {
+                        config["UseExistingClientSecret"] = true.into();
+                    }
+                    object.insert(name.clone(), config);
+                }
+            }
+            value
+        })
+        .collect()
+}

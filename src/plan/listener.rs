@@ -1,0 +1,63 @@
+//! Weighted target groups in the actions of a load balancer's listeners and rules.
+
+use super::{
+    Planned, Steps, attributes, clone_service, copy_scaling, drain_seconds, hold_blue, loosen_green, new_target_group,
+    new_task_definition, probe, retire, taking_part,
+};
+use crate::inventory::{Inventory, Suspension};
+use crate::operation::Operation;
+use crate::playbook::Playbook;
+
+pub(super) fn steps(playbook: &Playbook, inventory: &Inventory) -> Steps {
+    Steps { prepare: prepare(playbook, inventory), finish: finish(playbook, inventory) }
+}
+
+fn prepare(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
+    let groups = taking_part(inventory);
+    let mut prepare = Vec::new();
+    let mut add = |id: String, operation: Operation| prepare.push(Planned::new(id, operation));
+    for (index, group) in groups.iter().enumerate() {
+        let new = new_target_group(playbook, group);
+        add(format!("create-target-group-{}", index + 1), Operation::CreateTargetGroup(new));
+        let attributes = attributes(group);
+        if !attributes.is_empty() {
+            let operation = Operation::SetAttributes { blue: group.arn.clone(), attributes };
+            add(format!("set-target-group-attributes-{}", index + 1), operation);
+        }
+    }
+    for (index, balancer) in inventory.load_balancers.iter().enumerate() {
+        let operation = Operation::AssociateGreen(probe(playbook, inventory, &groups, &balancer.arn));
+        add(format!("probe-load-balancer-{}", index + 1), operation);
+    }
+    add("register-task-definition".into(), Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)));
+    if let Some(scaling) = &inventory.scaling {
+        let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
+        add("hold-blue-scaling".into(), Operation::HoldScaling(hold));
+    }
+    add("create-service".into(), Operation::CreateService(clone_service(playbook, inventory)));
+    add("await-green".into(), Operation::AwaitGreen { timeout: playbook.health.start_timeout });
+    add("join-routes".into(), Operation::JoinRoutes);
+    for (index, _) in inventory.load_balancers.iter().enumerate() {
+        let probe = format!("probe-load-balancer-{}", index + 1);
+        add(format!("remove-probe-{}", index + 1), Operation::RemoveProbe { probe });
+    }
+    // Only now is green's target group tied to the load balancer for good, as a policy on the
+    // requests per target wants it.
+    if let Some(scaling) = &inventory.scaling {
+        add("copy-scaling".into(), Operation::CopyScaling(copy_scaling(playbook, inventory, scaling)));
+        let held = scaling.suspended.without_shrinking();
+        if let Some(hold) = loosen_green(playbook, inventory, scaling, Suspension::ALL, held) {
+            add("hold-green-scaling".into(), Operation::HoldScaling(hold));
+        }
+    }
+    prepare
+}
+
+fn finish(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
+    let mut finish = vec![
+        Planned::new("replace-blue-in-routes", Operation::ReplaceBlue),
+        Planned::new("drain-blue", Operation::Drain { seconds: drain_seconds(inventory) }),
+    ];
+    finish.extend(retire(playbook, inventory));
+    finish
+}

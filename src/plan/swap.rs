@@ -1,0 +1,9 @@
+//! Green's target groups in blue's place, all at once.
+
+use super::Steps;
+use crate::inventory::Inventory;
+use crate::playbook::Playbook;
+
+pub(super) fn steps(_: &Playbook, _: &Inventory) -> Steps {
+    Steps::default()
+}
