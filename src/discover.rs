@@ -70,6 +70,9 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         routes: patiently(clock, || cloud.routes(&balancers))?,
         scaling: first.scaling,
         alarms,
+        green_balancer: None,
+        names: Vec::new(),
+        names_left: Vec::new(),
         service,
     };
     Ok(Discovery::Found(Box::new(Found { inventory, identity })))

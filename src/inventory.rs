@@ -6,12 +6,15 @@
 //! we never edit it.
 
 pub mod image;
+pub mod record;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use self::record::{AliasTarget, HostedName, Record, ResourceRecord, Zone};
 
 /// The estate of one migration, as it was discovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,35 @@ pub struct Inventory {
     pub scaling: Option<ScalableTarget>,
     /// The alarms that the playbook names, those that exist.
     pub alarms: Vec<Alarm>,
+    /// The load balancer that the playbook names for green, where it names one.
+    #[serde(default)]
+    pub green_balancer: Option<LoadBalancer>,
+    /// The names whose records move, where records move.
+    #[serde(default)]
+    pub names: Vec<HostedName>,
+    /// Other records that lead to blue's load balancer, or to a name that moves, for people.
+    #[serde(default)]
+    pub names_left: Vec<NameLeft>,
+}
+
+/// A record beside those that move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameLeft {
+    pub zone: Zone,
+    pub name: String,
+    pub kind: String,
+    /// The name that moves and that this record leads to; `None` where it leads to blue itself.
+    pub through: Option<String>,
+}
+
+impl Inventory {
+    /// Seconds for which resolvers may keep an answer after the records were changed; 0 where no
+    /// records move.
+    pub fn follow_seconds(&self) -> u32 {
+        let moving = |n: &HostedName, r: &Record| n.moving.contains(&r.kind);
+        let records = self.names.iter().flat_map(|n| n.records.iter().filter(move |r| moving(n, r)));
+        records.map(Record::follows_after).max().unwrap_or(0)
+    }
 }
 
 /// An ECS service.

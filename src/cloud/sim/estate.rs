@@ -12,6 +12,7 @@ use serde_json::json;
 use super::ecs::{Rollout, SimService};
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
+use super::names::SimNames;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::tasks::SimTask;
@@ -22,7 +23,7 @@ use crate::inventory::{
     Action, Alarm, Container, ForwardConfig, GroupStickiness, LoadBalancer, Route, RouteAt, ScalableTarget, Service,
     ServiceLoadBalancer, Suspension, TargetGroup, TaskDefinition, WeightedGroup,
 };
-use crate::playbook::Playbook;
+use crate::playbook::{Playbook, Shift};
 
 /// Version of the structure that is saved.
 pub(super) const FORMAT: u32 = 1;
@@ -51,6 +52,9 @@ impl Universe {
         universe.add_task_definition(playbook);
         universe.add_blue(playbook, &groups);
         universe.add_routes(playbook, &groups);
+        if let (Shift::DnsWeights(wish), Some(balancer)) = (&playbook.shift, universe.first_balancer()) {
+            universe.add_names(wish, &balancer);
+        }
         universe.add_scaling(playbook);
         for name in &playbook.health.alarms {
             universe.alarms.insert(name.clone(), alarm(name));
@@ -223,7 +227,11 @@ impl Universe {
         let balancer = self.add_load_balancer(&name);
         let id = self.fresh_id();
         let listener = format!("{}/{id}", balancer.replacen(":loadbalancer/", ":listener/", 1));
-        let legacy = self.add_group(&format!("{:.25}-legacy", name), 9090, 2);
+        // A group that stays with blue's load balancer cannot be shared by another one.
+        let legacy = match playbook.shift {
+            Shift::DnsWeights(_) => None,
+            _ => Some(self.add_group(&format!("{:.25}-legacy", name), 9090, 2)),
+        };
         let extra = groups.get(1..).unwrap_or_default();
         let for_extra = 0.05 * f64::from(u32::try_from(extra.len()).unwrap_or_default());
 
@@ -239,12 +247,20 @@ impl Universe {
         let unsticky = GroupStickiness { enabled: Some(false), duration_seconds: None };
         let behind_login = Action { order: Some(2), ..forward(&[(first, 1)], Some(unsticky)) };
         rule(self, 20, "path-pattern /admin/*", vec![oidc(), behind_login], 0.2);
-        rule(self, 30, "path-pattern /old/*", vec![forward(&[(first, 90), (&legacy, 10)], None)], 0.1);
+        let old = match &legacy {
+            Some(legacy) => forward(&[(first, 90), (legacy, 10)], None),
+            None => forward(&[(first, 1)], None),
+        };
+        rule(self, 30, "path-pattern /old/*", vec![old], 0.1);
         rule(self, 40, "path-pattern /maintenance", vec![fixed_response()], 0.0);
         for (group, nth) in extra.iter().zip(1u32..) {
             let condition = format!("path-pattern /part-{nth}/*");
             rule(self, 40 + nth, &condition, vec![forward(&[(group, 1)], None)], 0.05);
         }
+    }
+
+    fn first_balancer(&self) -> Option<String> {
+        self.load_balancers.keys().next().cloned()
     }
 
     fn add_load_balancer(&mut self, name: &str) -> String {
@@ -346,6 +362,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
             epochs: Vec::new(),
             green_since: None,
         },
+        names: SimNames::default(),
         next_tick: now.duration_trunc(minute).unwrap_or(now) + minute,
         next_id: 0,
     }

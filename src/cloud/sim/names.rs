@@ -1,6 +1,280 @@
-//! Names: hosted zones and their records, in the words of Route 53.
+//! Names: hosted zones and their records, and what Route 53 refuses.
+//!
+//! Invariant: nothing is stored that the real service would refuse, and a batch happens whole or not
+//! at all. What the service accepts but the tool must never do is accepted, and is a violation. How
+//! clients follow the answers is in [`super::resolvers`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Duration, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::Sim;
-use crate::cloud::names::Names;
+use super::faults::{failed, not_found, refused};
+use super::resolvers::Resolvers;
+use super::universe::{Lagging, Universe, ViolationKind, mixed, number_of};
+use crate::cloud::names::{Names, RecordChange};
+use crate::cloud::{Cause, CloudError};
+use crate::inventory::record::canonical;
+use crate::inventory::{Record, Zone};
 
-impl Names for Sim {}
+pub(super) const LIST: &str = "route53:ListResourceRecordSets";
+pub(super) const CHANGE: &str = "route53:ChangeResourceRecordSets";
+const GET_CHANGE: &str = "route53:GetChange";
+/// Members that a set may have (Route 53 guide, quotas).
+const MEMBERS_MAX: usize = 100;
+/// How long a change takes until all servers answer with it: at least this, and up to as much again.
+const PROPAGATION_SECONDS: u64 = 15;
+
+/// All of Route 53 in this universe.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimNames {
+    /// By id.
+    pub zones: BTreeMap<String, SimZone>,
+    /// By id.
+    pub changes: BTreeMap<String, SimChange>,
+    pub resolvers: Resolvers,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimZone {
+    pub zone: Zone,
+    pub records: Lagging<Vec<Record>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimChange {
+    pub in_sync: DateTime<Utc>,
+    /// The zone and its records, until the servers have them.
+    pub published: Option<(String, Vec<Record>)>,
+}
+
+impl Names for Sim {
+    fn zones(&self) -> Result<Vec<Zone>, CloudError> {
+        self.read("route53:ListHostedZones", |u| Ok(u.names.zones.values().map(|z| z.zone.clone()).collect()))
+    }
+
+    fn records(&self, zone: &str) -> Result<Vec<Record>, CloudError> {
+        self.read(LIST, |u| u.records_seen(zone).cloned())
+    }
+
+    fn change_records(&self, change: &RecordChange) -> Result<String, CloudError> {
+        self.change(CHANGE, |u| u.change_records(change))
+    }
+
+    fn change_in_sync(&self, id: &str) -> Result<bool, CloudError> {
+        self.read(GET_CHANGE, |u| {
+            let known = u.names.changes.get(id).map(|change| u.now >= change.in_sync);
+            known.ok_or_else(|| not_found(GET_CHANGE, format!("NoSuchChange: A change with id {id} does not exist")))
+        })
+    }
+}
+
+/// What tells a record from others of its zone.
+fn key(record: &Record) -> (String, String, Option<String>) {
+    (canonical(&record.name), record.kind.clone(), record.set_identifier.clone())
+}
+
+/// Whether a deletion names the present values. Unlike in a comparison for people, the prefix of an
+/// alias counts.
+fn exactly(one: &Record, other: &Record) -> bool {
+    let target = |r: &Record| r.alias_target.as_ref().map(|a| canonical(&a.dns_name));
+    one.same(other) && target(one) == target(other)
+}
+
+fn shown(record: &Record) -> String {
+    let identifier = record.set_identifier.as_deref().map(|i| format!(", set identifier='{i}'")).unwrap_or_default();
+    format!("[name='{}', type='{}'{identifier}]", record.name, record.kind)
+}
+
+fn policy(record: &Record) -> &str {
+    match (record.rest.keys().next(), record.weight) {
+        (Some(other), _) => other,
+        (None, Some(_)) => "Weight",
+        (None, None) => "",
+    }
+}
+
+impl Universe {
+    pub(super) fn records_seen(&self, zone: &str) -> Result<&Vec<Record>, CloudError> {
+        let missing = || not_found(LIST, format!("NoSuchHostedZone: No hosted zone found with ID: {zone}"));
+        Ok(self.names.zones.get(zone).ok_or_else(missing)?.records.seen(self.now))
+    }
+
+    /// The records of each name, of every type.
+    pub(super) fn names_seen(&self, names: &[(String, String)]) -> Result<Vec<Vec<Record>>, CloudError> {
+        let of = |(zone, name): &(String, String)| {
+            let of_name = |r: &&Record| canonical(&r.name) == canonical(name);
+            Ok(self.records_seen(zone)?.iter().filter(of_name).cloned().collect())
+        };
+        names.iter().map(of).collect()
+    }
+
+    pub(super) fn change_records(&mut self, change: &RecordChange) -> Result<String, CloudError> {
+        let missing = || not_found(CHANGE, format!("NoSuchHostedZone: No hosted zone found with ID: {}", change.zone));
+        let zone = self.names.zones.get(&change.zone).ok_or_else(missing)?;
+        if let Some(owner) = &zone.zone.linked_service {
+            let text =
+                format!("AccessDenied: The resource hostedzone/{} can only be managed through {owner}", change.zone);
+            return Err(failed(CHANGE, Cause::Denied, text));
+        }
+        let before = zone.records.actual.clone();
+        let mut after = before.clone();
+        for record in &change.delete {
+            let at = after.iter().position(|r| key(r) == key(record));
+            let Some(at) = at else {
+                return invalid(format!("Tried to delete resource record set {} but it was not found", shown(record)));
+            };
+            if !exactly(&after[at], record) {
+                let what = shown(record);
+                return invalid(format!(
+                    "Tried to delete resource record set {what} but the values provided do not match the current values"
+                ));
+            }
+            after.remove(at);
+        }
+        for record in &change.create {
+            check_form(record)?;
+            if after.iter().any(|r| key(r) == key(record)) {
+                return invalid(format!("Tried to create resource record set {} but it already exists", shown(record)));
+            }
+            check_beside(&after, record)?;
+            after.push(record.clone());
+        }
+        self.note_record_changes(&before, &after);
+        self.put_records(&change.zone, after);
+        Ok(self.begin_change(&change.zone))
+    }
+
+    /// Stores the records of a zone; reads may see the old ones for a while.
+    pub(super) fn put_records(&mut self, zone: &str, mut records: Vec<Record>) {
+        records.sort_by_key(key);
+        let (now, lag) = (self.now, self.lag());
+        if let Some(stored) = self.names.zones.get_mut(zone) {
+            stored.records.set(records, now, lag);
+        }
+    }
+
+    /// Lets the present records of a zone reach the servers in a while.
+    pub(super) fn begin_change(&mut self, zone: &str) -> String {
+        let drawn = mixed(&[self.seed, self.calls.count, number_of(zone)]) % (PROPAGATION_SECONDS + 1);
+        let seconds = i64::try_from(PROPAGATION_SECONDS + drawn).unwrap_or_default();
+        let records = self.names.zones.get(zone).map(|z| z.records.actual.clone()).unwrap_or_default();
+        let id = format!("C{}", self.fresh_id().to_uppercase());
+        let in_sync = self.now + Duration::seconds(seconds);
+        // Servers take changes of a zone in their order.
+        let earlier = self.names.changes.values().map(|c| c.in_sync).filter(|at| *at > in_sync).max();
+        let change = SimChange { in_sync: earlier.unwrap_or(in_sync), published: Some((zone.to_owned(), records)) };
+        self.names.changes.insert(id.clone(), change);
+        id
+    }
+
+    /// What a batch must leave alone: the shares and values of others, and a name's last record.
+    fn note_record_changes(&mut self, before: &[Record], after: &[Record]) {
+        let sets: BTreeSet<(String, String)> =
+            before.iter().filter(|r| r.is_address()).map(|r| (canonical(&r.name), r.kind.clone())).collect();
+        for (name, kind) in sets {
+            let of = |records: &[Record]| -> Vec<Record> {
+                records.iter().filter(|r| canonical(&r.name) == name && r.kind == kind).cloned().collect()
+            };
+            let (old, new) = (of(before), of(after));
+            let what = format!("record {name} {kind}");
+            if new.is_empty() {
+                self.violate(ViolationKind::ForeignDeleted, what.clone());
+            }
+            if new.len() > 1 && new.iter().all(|r| r.weight == Some(0)) {
+                self.violate(ViolationKind::AllWeightsZero, what.clone());
+            }
+            if self.foreign_part(&old) != self.foreign_part(&new) {
+                self.violate(ViolationKind::ForeignChanged, what);
+            }
+        }
+    }
+
+    /// The members of a set that lead neither to blue nor to what the run created, each with its part
+    /// of the answers in thousandths.
+    fn foreign_part(&self, set: &[Record]) -> Vec<(Record, i64)> {
+        let sum: u32 = set.iter().filter_map(|r| r.weight).sum();
+        let ours = |r: &&Record| r.set_identifier.as_deref().is_some_and(|i| i.starts_with("migrate-"));
+        let balancer = |r: &&Record| self.balancer_of(r).is_some();
+        let foreign = set.iter().filter(|r| set.len() > 1 && !ours(r) && !balancer(r));
+        foreign
+            .map(|r| {
+                let part = 1000.0 * f64::from(r.weight.unwrap_or(0)) / f64::from(sum.max(1));
+                #[expect(clippy::cast_possible_truncation, reason = "at most 1000")]
+                let part = part.round() as i64;
+                (Record { weight: None, ..r.clone() }, part)
+            })
+            .collect()
+    }
+}
+
+fn invalid<T>(text: String) -> Result<T, CloudError> {
+    Err(refused(CHANGE, format!("InvalidChangeBatch: [{text}]")))
+}
+
+/// What a record must be by itself.
+fn check_form(record: &Record) -> Result<(), CloudError> {
+    let what = shown(record);
+    if record.alias_target.is_some() && (record.ttl.is_some() || !record.resource_records.is_empty()) {
+        return invalid(format!("Invalid request: an alias record {what} can have neither a TTL nor values"));
+    }
+    if record.alias_target.is_none() && (record.ttl.is_none() || record.resource_records.is_empty()) {
+        return invalid(format!("Invalid request: {what} needs a TTL and values, or an alias target"));
+    }
+    if record.weight.is_some_and(|w| w > 255) {
+        return invalid(format!("Invalid weight of {what}: a weight is from 0 to 255"));
+    }
+    let single = policy(record).is_empty();
+    if single == record.set_identifier.is_some() {
+        return invalid(format!("Invalid request: {what} has a set identifier without a routing policy, or lacks one"));
+    }
+    if record.set_identifier.as_ref().is_some_and(|i| i.is_empty() || i.len() > 128) {
+        return invalid(format!("Invalid set identifier of {what}: 1 to 128 characters"));
+    }
+    if !single && record.resource_records.len() > 1 {
+        return invalid(format!("Invalid request: {what} can have only one value"));
+    }
+    Ok(())
+}
+
+/// What a record must be beside the others of its name.
+fn check_beside(others: &[Record], record: &Record) -> Result<(), CloudError> {
+    let name = canonical(&record.name);
+    let of_name: Vec<&Record> = others.iter().filter(|r| canonical(&r.name) == name).collect();
+    if of_name.iter().any(|r| (r.kind == "CNAME") != (record.kind == "CNAME")) {
+        return invalid(format!(
+            "RRSet of type {} with DNS name {name} is not permitted as it conflicts with other records with the same \
+             DNS name",
+            record.kind
+        ));
+    }
+    let set: Vec<&&Record> = of_name.iter().filter(|r| r.kind == record.kind).collect();
+    if let Some(other) = set.iter().find(|r| policy(r) != policy(record)) {
+        let word = |r: &Record| match policy(r) {
+            "" => "non-weighted".to_owned(),
+            "Weight" => "weighted".to_owned(),
+            other => other.to_owned(),
+        };
+        let identifier = record.set_identifier.as_deref().unwrap_or("null");
+        return invalid(format!(
+            "RRSet with DNS name {name}, type {}, SetIdentifier {identifier} cannot be created as a {} set exists with \
+             the same name and type",
+            record.kind,
+            word(other)
+        ));
+    }
+    if set.iter().any(|r| r.ttl.is_some() && record.ttl.is_some() && r.ttl != record.ttl) {
+        return invalid(format!(
+            "RRSet with DNS name {name}, type {}: weighted sets must contain the same TTL",
+            record.kind
+        ));
+    }
+    if set.len() >= MEMBERS_MAX {
+        return invalid(format!("RRSet with DNS name {name}, type {}: more than {MEMBERS_MAX} members", record.kind));
+    }
+    Ok(())
+}

@@ -12,7 +12,7 @@ use rand_distr::{Binomial, Distribution, Poisson, StandardNormal};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use super::elb::forwards;
+use super::elb::{SimRoute, forwards};
 use super::faults::{failed, refused};
 use super::scenario::Scenario;
 use super::universe::{Universe, ViolationKind, is_ours, mixed, number_of};
@@ -125,8 +125,11 @@ impl Traffic {
 }
 
 impl Universe {
-    /// Whether any request can still go to blue: a route that is not ours gives it weight.
+    /// Whether any request can still go to blue: a route that is not ours gives it weight, or a record.
     pub(super) fn blue_is_needed(&self) -> bool {
+        if !self.names.zones.is_empty() {
+            return self.blue_is_named();
+        }
         let routes = self.routes.values().filter(|r| !is_ours(&r.tags)).map(|r| &r.route.actual);
         let mut weighted = routes.flat_map(forwards).filter(|(_, weight)| *weight > 0);
         weighted.any(|(arn, _)| self.blue.target_groups.iter().any(|blue| blue == arn))
@@ -134,7 +137,8 @@ impl Universe {
 
     /// Notes a change of the split, and what about it must never be.
     pub(super) fn record_traffic(&mut self) {
-        let routes = self.routes.values().map(|r| (&r.route.actual, r.traffic));
+        let part = |r: &SimRoute| self.balancer_share(&r.route.actual.load_balancer) * self.fraction(r);
+        let routes = self.routes.values().map(|r| (&r.route.actual, part(r)));
         let mut flows = BTreeMap::new();
         for (arn, share) in split(routes) {
             let (healthy, registered) = self.target_counts(&arn);
@@ -173,9 +177,14 @@ impl Universe {
 
     /// The weights that no healthy target stands behind, and the requests that nobody answers.
     pub(super) fn unhealthy_weights(&self) -> Vec<(ViolationKind, String)> {
-        let mut found = Vec::new();
-        for stored in self.routes.values().filter(|r| !is_ours(&r.tags)) {
+        let mut found = self.unhealthy_records();
+        let named = !self.names.zones.is_empty();
+        for stored in self.routes.values().filter(|r| named || !is_ours(&r.tags)) {
             let route = &stored.route.actual;
+            let traffic = self.fraction(stored);
+            if named && (traffic <= 0.0 || !self.is_asked(&route.load_balancer)) {
+                continue;
+            }
             let mut total = 0;
             for (arn, weight) in forwards(route).filter(|(_, weight)| *weight > 0) {
                 total += weight;
@@ -184,11 +193,11 @@ impl Universe {
                 if healthy == 0 {
                     found.push((ViolationKind::WeightWithoutHealth, what()));
                 }
-                if registered == 0 && stored.traffic > 0.0 {
+                if registered == 0 && traffic > 0.0 {
                     found.push((ViolationKind::TrafficUnserved, what()));
                 }
             }
-            if total == 0 && stored.traffic > 0.0 && forwards(route).next().is_some() {
+            if total == 0 && traffic > 0.0 && forwards(route).next().is_some() {
                 let what = format!("route {} gives no weight to anything", route.at.arn());
                 found.push((ViolationKind::TrafficUnserved, what));
             }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
+use super::names::SimNames;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::traffic::Traffic;
@@ -62,6 +63,9 @@ pub struct Universe {
     pub scaling: BTreeMap<String, SimScaling>,
     pub alarms: BTreeMap<String, Alarm>,
     pub traffic: Traffic,
+    /// Hosted zones, where traffic moves by records.
+    #[serde(default)]
+    pub names: SimNames,
     /// The next full minute, in which auto scaling looks at the load.
     pub next_tick: DateTime<Utc>,
     pub next_id: u64,
@@ -172,10 +176,11 @@ impl Universe {
         loop {
             let tasks = self.services.values().filter_map(|s| s.next_event(self.now)).min();
             let tick = (!self.scaling.is_empty()).then_some(self.next_tick);
-            let Some(due) = tasks.into_iter().chain(tick).min().filter(|due| *due <= to) else { break };
+            let answer = self.next_answer();
+            let Some(due) = tasks.into_iter().chain(tick).chain(answer).min().filter(|due| *due <= to) else { break };
             self.now = self.now.max(due);
             // A minute in which auto scaling changes nothing has no consequences.
-            if self.tick_scaling() || tasks == Some(due) {
+            if self.tick_scaling() || tasks == Some(due) || answer == Some(due) {
                 self.settle();
             }
         }
@@ -185,6 +190,7 @@ impl Universe {
     /// Draws all consequences of what the world did.
     pub fn settle(&mut self) {
         self.reconcile_services();
+        self.publish_names();
         self.record_traffic();
     }
 
@@ -247,7 +253,10 @@ impl Universe {
         // Auto scaling bears no tags here: whose it is, its service says.
         let owned = |s: &&SimScaling| self.services.get(&s.service).is_none_or(|of| shown(&of.service.actual.tags));
         let scaling: Vec<Value> = self.scaling.values().filter(owned).map(|s| json!(s.target)).collect();
+        let zones: Vec<Value> =
+            self.names.zones.values().map(|z| json!({ "zone": z.zone, "records": z.records.actual })).collect();
         json!({
+            "zones": zones,
             "load_balancers": self.load_balancers,
             "routes": routes,
             "target_groups": groups,
