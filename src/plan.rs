@@ -352,11 +352,15 @@ fn drain_seconds(inventory: &Inventory) -> u64 {
 }
 
 /// Blue's end, once nothing sends it traffic any more: its auto scaling stops and green's is let go,
-/// then it loses its tasks or is deleted.
+/// then it loses its tasks or is deleted. Nothing where blue serves target groups that did not move.
 fn retire(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
     let blue = &inventory.service;
     let (cluster, service) = (blue.cluster.clone(), blue.name.clone());
     let mut steps = Vec::new();
+    if !inventory.left_behind().is_empty() {
+        // Blue still serves what the playbook leaves out.
+        return steps;
+    }
     if let Some(scaling) = &inventory.scaling {
         let during = scaling.suspended.without_shrinking();
         if let Some(hold) = loosen_green(playbook, inventory, scaling, during, scaling.suspended) {

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use self::decode::{Decoded, decode};
 pub use self::field::{Field, SECTIONS, Section};
 pub use self::schema::schema;
+use crate::inventory::TargetGroup;
 use crate::traffic::Share;
 
 /// A whole playbook, defaults filled in.
@@ -138,10 +139,30 @@ pub enum Shift {
     InPlace(InPlace),
 }
 
-/// Settings of [`Shift::ListenerWeights`]; there are none yet.
+/// Settings of [`Shift::ListenerWeights`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerWeights {}
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerWeights {
+    /// How long a client stays on its side while the run is open, where blue's targets are sticky: 1 s
+    /// to 7 days. By default as long as its target keeps it, and at most an hour.
+    pub stickiness: Option<Period>,
+}
+
+/// The longest that a client stays on its side where the playbook does not say.
+const STICKINESS_SECONDS: i32 = 3600;
+
+impl ListenerWeights {
+    /// Seconds for which an action that names this blue group and its twin keeps a client on its side;
+    /// `None` where the group's targets are not sticky.
+    pub fn sticky_seconds(&self, group: &TargetGroup) -> Option<i32> {
+        if !group.sticky() {
+            return None;
+        }
+        let wished = self.stickiness.and_then(|p| i32::try_from(p.0.as_secs()).ok());
+        let own = group.attributes.get("stickiness.lb_cookie.duration_seconds").and_then(|v| v.parse().ok());
+        Some(wished.unwrap_or(own.unwrap_or(STICKINESS_SECONDS).min(STICKINESS_SECONDS)).max(1))
+    }
+}
 
 /// Settings of [`Shift::DnsWeights`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -278,8 +278,10 @@ impl Reader<'_, '_> {
             self.block(&second.key_span, finding);
         }
         if let Some(settings) = fields.get("listener_weights") {
-            self.section(settings, &field::LISTENER_WEIGHTS, "`listener_weights`")?;
-            return Some(Shift::ListenerWeights(ListenerWeights::default()));
+            let fields = self.section(settings, &field::LISTENER_WEIGHTS, "`listener_weights`")?;
+            let stickiness =
+                fields.get("stickiness").and_then(|n| self.period(n, "stickiness", "10m", &Bounds::STICKINESS));
+            return Some(Shift::ListenerWeights(ListenerWeights { stickiness }));
         }
         if let Some(settings) = fields.get("dns_weights") {
             return self.dns_weights(settings).map(Shift::DnsWeights);

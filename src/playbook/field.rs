@@ -132,8 +132,12 @@ pub(super) static SHIFT: Section = Section {
     unsupported: &[],
 };
 
-pub(super) static LISTENER_WEIGHTS: Section =
-    Section { name: "ListenerWeights", path: "shift.listener_weights", fields: &[], unsupported: &[] };
+pub(super) static LISTENER_WEIGHTS: Section = Section {
+    name: "ListenerWeights",
+    path: "shift.listener_weights",
+    fields: &[field("stickiness", "stickiness: 10m")],
+    unsupported: &[],
+};
 
 pub(super) static DNS_WEIGHTS: Section = Section {
     name: "DnsWeights",

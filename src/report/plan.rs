@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::finding::Finding;
-use crate::operation::Operation;
+use crate::operation::{Operation, pair};
 use crate::plan::{Plan, Planned};
 use crate::traffic::{at_share, weights};
 
@@ -127,7 +127,10 @@ fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
     let pairs: Vec<crate::traffic::Pair> = plan
         .blue_groups()
         .into_iter()
-        .map(|blue| crate::traffic::Pair { green: format!("{}-ipv6", last(&blue)), blue })
+        .map(|blue| {
+            let green = format!("{}-ipv6", last(&blue));
+            pair(&plan.playbook, &plan.inventory, blue, green)
+        })
         .collect();
     for route in plan.routes() {
         let place = route.priority.map_or_else(|| "default action".to_owned(), |p| format!("rule {p}"));
