@@ -8,6 +8,7 @@
 mod dns;
 mod in_place;
 mod listener;
+mod savings;
 mod swap;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
