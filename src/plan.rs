@@ -8,6 +8,7 @@
 mod dns;
 mod in_place;
 mod listener;
+mod savings;
 mod swap;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
@@ -352,11 +354,15 @@ fn drain_seconds(inventory: &Inventory) -> u64 {
 }
 
 /// Blue's end, once nothing sends it traffic any more: its auto scaling stops and green's is let go,
-/// then it loses its tasks or is deleted.
+/// then it loses its tasks or is deleted. Nothing where blue serves target groups that did not move.
 fn retire(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
     let blue = &inventory.service;
     let (cluster, service) = (blue.cluster.clone(), blue.name.clone());
     let mut steps = Vec::new();
+    if !inventory.left_behind().is_empty() {
+        // Blue still serves what the playbook leaves out.
+        return steps;
+    }
     if let Some(scaling) = &inventory.scaling {
         let during = scaling.suspended.without_shrinking();
         if let Some(hold) = loosen_green(playbook, inventory, scaling, during, scaling.suspended) {

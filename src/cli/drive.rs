@@ -20,6 +20,7 @@ use crate::journal::store::{self, JournalError, RunStore};
 use crate::journal::{Event, Record};
 use crate::report::live::Live;
 use crate::report::outcome::{Failure, Outcome, Verb, ending, object};
+use crate::report::plan::savings;
 use crate::report::{Form, err, out};
 
 /// How long `rollback` waits for a process that was asked to give way.
@@ -66,6 +67,11 @@ pub(super) fn drive(
             }
             if let Some(next) = &ending.next {
                 out(&format!("  next: {next}"));
+            }
+            if progress.phase == Phase::Finished {
+                let mut list = String::new();
+                savings(&mut list, &progress.header.plan);
+                out(list.trim_end());
             }
         }
         Form::Json => out(&object(&ending, &progress).to_string()),
