@@ -2,13 +2,15 @@
 //!
 //! What is missing is a finding, not an error: only a call that failed is an error.
 
+mod names;
+
 use chrono::TimeDelta;
 
 use crate::clock::{Clock, Wake};
 use crate::cloud::{Cause, Cloud, CloudError, Identity, Watch};
 use crate::finding::Finding;
 use crate::inventory::{Inventory, Service, TargetGroup};
-use crate::playbook::Playbook;
+use crate::playbook::{Playbook, Shift};
 
 /// What discovery came to.
 #[derive(Debug)]
@@ -60,19 +62,30 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         }
         other => other.transpose()?.unwrap_or_default(),
     };
+    let load_balancers = patiently(clock, || cloud.load_balancers(&balancers))?;
+    let (names, names_left) = match &playbook.shift {
+        Shift::DnsWeights(wish) => {
+            let blue: Vec<&str> = load_balancers.iter().map(|b| b.dns_name.as_str()).collect();
+            match names::discover(cloud, clock, wish, &blue)? {
+                Ok(found) => found,
+                Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+            }
+        }
+        _ => (Vec::new(), Vec::new()),
+    };
     let inventory = Inventory {
         account: identity.account.clone(),
         region: identity.region.clone(),
         green_service,
         task_definition,
         target_groups: chosen,
-        load_balancers: patiently(clock, || cloud.load_balancers(&balancers))?,
+        load_balancers,
         routes: patiently(clock, || cloud.routes(&balancers))?,
         scaling: first.scaling,
         alarms,
         green_balancer: None,
-        names: Vec::new(),
-        names_left: Vec::new(),
+        names,
+        names_left,
         service,
     };
     Ok(Discovery::Found(Box::new(Found { inventory, identity })))

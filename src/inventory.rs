@@ -57,6 +57,11 @@ pub struct NameLeft {
 }
 
 impl Inventory {
+    /// Records that lead to blue's load balancer by themselves and do not move.
+    pub fn leads_to_blue_beside(&self) -> Vec<&NameLeft> {
+        self.names_left.iter().filter(|n| n.through.is_none()).collect()
+    }
+
     /// Seconds for which resolvers may keep an answer after the records were changed; 0 where no
     /// records move.
     pub fn follow_seconds(&self) -> u32 {

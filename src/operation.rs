@@ -9,6 +9,7 @@ mod commands;
 mod fleets;
 mod green;
 mod in_place;
+mod quiet;
 mod records;
 mod routes;
 mod scaling;
@@ -20,7 +21,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::commands::home_commands;
+pub use self::commands::{home_commands, record_commands};
+pub use self::records::green_name;
 pub use self::way::{places, strayed};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
@@ -49,6 +51,8 @@ pub enum Operation {
     },
     /// Adds green to every route at weight 0.
     JoinRoutes,
+    /// Turns every simple record into a weighted set with blue alone in it.
+    JoinRecords,
     /// Removes the rule that the named probe created.
     RemoveProbe {
         probe: String,
@@ -65,6 +69,8 @@ pub enum Operation {
     Drain {
         seconds: u64,
     },
+    /// Waits until nobody asks blue any more; changes nothing.
+    AwaitQuiet,
     ScaleToZero {
         cluster: String,
         service: String,
@@ -162,6 +168,12 @@ pub type Made = BTreeMap<String, String>;
 
 /// The name under which green's task definition is made.
 pub const TASK_DEFINITION: &str = "task-definition";
+/// The name under which the ARN of green's own load balancer is made, where the run creates one.
+pub const GREEN_BALANCER: &str = "load-balancer";
+/// The name under which its DNS name is made.
+pub const GREEN_BALANCER_NAME: &str = "load-balancer-dns";
+/// The name under which the id of the hosted zone of its DNS name is made.
+pub const GREEN_BALANCER_ZONE: &str = "load-balancer-zone";
 /// Marks, before a resource, that the way home has set its auto scaling back already.
 pub const SCALING_RELEASED: &str = "scaling-released:";
 
@@ -207,6 +219,8 @@ pub struct Fleet {
 pub enum Outcome {
     /// Done and verified; what was made.
     Done(Made),
+    /// Written, and under way: what a later look must know of it.
+    Underway(Made),
     /// Not yet, for this reason; look again later.
     NotYet(String),
     /// Not, and waiting will not help.
@@ -302,11 +316,13 @@ impl Operation {
             Operation::CreateService(new) => green::create_service(scene, new),
             Operation::AwaitGreen { .. } => green::await_healthy(scene),
             Operation::JoinRoutes => routes::shift(scene, Share::NONE),
+            Operation::JoinRecords => records::shift(scene, Share::NONE),
             Operation::RemoveProbe { .. } => green::remove_probes(scene),
             Operation::Shift { share } => way::shift(scene, *share),
             Operation::GoHome => way::go_home(scene),
-            Operation::ReplaceBlue => routes::replace_blue(scene),
+            Operation::ReplaceBlue => way::replace_blue(scene),
             Operation::Drain { seconds } => Ok(blue::drain(scene, *seconds)),
+            Operation::AwaitQuiet => quiet::await_quiet(scene),
             Operation::ScaleToZero { cluster, service } => blue::scale_to_zero(scene, cluster, service),
             Operation::RemoveService { cluster, service } => blue::remove(scene, cluster, service),
         }
@@ -322,11 +338,13 @@ impl Operation {
             Operation::HoldScaling(hold) => scaling::release(scene, hold),
             Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
+            Operation::JoinRecords => Ok(quiet::await_resolvers(scene)),
             _ => Ok(Outcome::done()),
         }
     }
 
-    /// Whether undoing removes something that the run created, which a rollback does only when asked.
+    /// Whether undoing removes something that the run created, or belongs to that, which a rollback
+    /// does only when asked.
     pub fn creates(&self) -> bool {
         matches!(
             self,
@@ -334,17 +352,18 @@ impl Operation {
                 | Operation::RegisterTaskDefinition(_)
                 | Operation::CreateService(_)
                 | Operation::CopyScaling(_)
+                | Operation::JoinRecords
         )
     }
 
     /// Whether the operation changes nothing, and only waits for the world.
     pub fn only_waits(&self) -> bool {
-        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. })
+        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. } | Operation::AwaitQuiet)
     }
 
     /// Whether it touches the places where traffic is told where to go, so that the way home restores them.
     pub fn joins(&self) -> bool {
-        matches!(self, Operation::JoinRoutes)
+        matches!(self, Operation::JoinRoutes | Operation::JoinRecords)
     }
 
     /// Whether there is anything to undo beside the routes.
@@ -372,11 +391,13 @@ impl Operation {
             }
             Operation::AwaitGreen { timeout } => format!("wait until green is healthy, at most {timeout}"),
             Operation::JoinRoutes => "add green to every route at weight 0".to_owned(),
+            Operation::JoinRecords => "turn every simple record into a weighted one, with blue alone".to_owned(),
             Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
             Operation::Shift { share } => format!("give green {share} of the traffic"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
-            Operation::ReplaceBlue => "put green in blue's place in every route".to_owned(),
+            Operation::ReplaceBlue => "put green in blue's place".to_owned(),
             Operation::Drain { seconds } => format!("wait {seconds} s for blue's connections to end"),
+            Operation::AwaitQuiet => "wait until nobody asks blue any more".to_owned(),
             Operation::ScaleToZero { service, .. } => format!("scale {service} to zero tasks"),
             Operation::RemoveService { service, .. } => format!("delete the service {service}"),
         }
@@ -391,6 +412,7 @@ impl Operation {
             Operation::HoldScaling(hold) => hold.effect(),
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
+            Operation::JoinRecords => "answers stay the same; whoever manages the records elsewhere sees a difference",
             Operation::Shift { .. } => "requests reach green",
             Operation::ReplaceBlue => "there is no way back through `migrate rollback` from here",
             _ => "",

@@ -21,7 +21,10 @@ pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
-use crate::operation::{AssociateGreen, CloneService, CopyScaling, HoldScaling, Operation, home_commands};
+use crate::operation::{
+    AssociateGreen, CloneService, CopyScaling, Drift, HoldScaling, Made, Operation, green_name, home_commands,
+    record_commands,
+};
 use crate::playbook::{Playbook, RetireBlue, Shift};
 use crate::traffic::{Share, takes_part};
 
@@ -116,9 +119,18 @@ impl Plan {
         listeners
     }
 
-    /// The commands that send traffic home by hand, each with the name of the place that it restores.
-    pub fn home_commands(&self) -> Vec<(String, String)> {
-        home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>())
+    /// The commands that send traffic home by hand, each with the name of the place that it restores,
+    /// where the places show one of these shares or what drifted.
+    pub fn home_commands(&self, made: &Made, written: &[Share], drift: Option<&Drift>) -> Vec<(String, String)> {
+        match &self.playbook.shift {
+            Shift::DnsWeights(_) => record_commands(
+                &self.inventory,
+                &green_name(&self.playbook.name, &self.inventory, made),
+                written,
+                drift,
+            ),
+            _ => home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>()),
+        }
     }
 
     pub fn green_name(&self) -> String {
@@ -133,6 +145,11 @@ impl Plan {
     /// How long targets of the slowest target group drain.
     pub fn drain_seconds(&self) -> u64 {
         drain_seconds(&self.inventory)
+    }
+
+    /// How long clients may go where they went before a shift, after the shift is in effect.
+    pub fn following(&self) -> TimeDelta {
+        TimeDelta::seconds(i64::from(self.inventory.follow_seconds()))
     }
 
     /// Share of a stage; stage 0 is before the first.
@@ -150,10 +167,11 @@ impl Plan {
     /// When each stage runs, if the run is driven by `advance --all` from `begins` on.
     pub fn schedule(&self, begins: DateTime<Utc>) -> Vec<ScheduledStage> {
         let mut at = begins;
+        let following = self.following();
         let stage = |(index, stage): (usize, &crate::playbook::Stage)| {
-            let bake = TimeDelta::from_std(stage.bake.0).unwrap_or(TimeDelta::MAX);
+            let bake = TimeDelta::from_std(stage.bake.0).unwrap_or(TimeDelta::MAX / 2);
             let begins = at;
-            at = at.checked_add_signed(bake).unwrap_or(DateTime::<Utc>::MAX_UTC);
+            at = at.checked_add_signed(bake + following).unwrap_or(DateTime::<Utc>::MAX_UTC);
             ScheduledStage { stage: index + 1, share: stage.green, begins, ends: at, approve: stage.approve }
         };
         self.playbook.stages.iter().enumerate().map(stage).collect()
@@ -178,6 +196,8 @@ impl Plan {
             i.load_balancers,
             i.routes,
             i.scaling,
+            i.green_balancer,
+            i.names,
             self.prepare,
             self.finish,
         ]);
@@ -200,6 +220,8 @@ impl Plan {
         compare("a target group", old.target_groups == new.target_groups);
         compare("a load balancer", old.load_balancers == new.load_balancers);
         compare("a listener or rule", old.routes == new.routes);
+        compare("a record", old.names == new.names);
+        compare("green's load balancer", old.green_balancer == new.green_balancer);
         compare("blue's auto scaling", old.scaling == new.scaling);
         compare("the playbook", self.playbook == now.playbook);
         differences

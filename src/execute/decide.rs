@@ -142,7 +142,9 @@ fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
 fn begin_bake(progress: &Progress, now: DateTime<Utc>) -> Event {
     let stage = progress.stage;
     let bake = progress.header.plan.playbook.stages.get(stage - 1).map_or_else(Default::default, |s| s.bake.0);
-    let until = TimeDelta::from_std(bake).ok().and_then(|b| now.checked_add_signed(b));
+    // Clients come over while the old answers run out; only then is there something to watch.
+    let following = progress.header.plan.following();
+    let until = TimeDelta::from_std(bake).ok().and_then(|b| (now + following).checked_add_signed(b));
     Event::BakeBegan { stage, until: until.unwrap_or(DateTime::<Utc>::MAX_UTC) }
 }
 
@@ -269,17 +271,17 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
     }
 }
 
-/// How a rollback gets past a route that somebody else changed.
+/// How a rollback gets past a place that somebody else changed.
 fn way_out(progress: &Progress, attempt: &Attempt) -> String {
     restoring(progress, attempt).map_or_else(String::new, |command| {
-        format!("; every other route is home. Once this one is too, `migrate rollback` goes on: {command}")
+        format!("; everything else is home. Once this is too, `migrate rollback` goes on: {command}")
     })
 }
 
-/// The command that puts back the route whose drift failed this attempt.
+/// The command that puts back the place whose drift failed this attempt.
 fn restoring(progress: &Progress, attempt: &Attempt) -> Option<String> {
     let Some((_, Failure::Drift(drift))) = &attempt.failure else { return None };
-    let home = progress.header.plan.home_commands();
+    let home = progress.header.plan.home_commands(&progress.made, &progress.written(), Some(drift));
     home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
 }
 
@@ -322,7 +324,9 @@ pub fn commands(progress: &Progress) -> Vec<String> {
     let region = &plan.inventory.region;
     let mut commands = Vec::new();
     if progress.joined() && !progress.home {
-        commands.extend(plan.home_commands().into_iter().map(|(_, command)| command));
+        commands.extend(
+            plan.home_commands(&progress.made, &progress.written(), None).into_iter().map(|(_, command)| command),
+        );
     }
     let undos = remaining_undos(progress).into_iter();
     commands.extend(undos.flat_map(|p| p.operation.undo_commands(region, &progress.made)));

@@ -3,9 +3,11 @@
 //! They do what the operations would have done, for the case that those cannot: a run that is stuck
 //! says so in commands and not in advice.
 
-use super::{Made, Operation, TASK_DEFINITION, green_key, probe_key};
-use crate::inventory::{Action, Inventory, Route, RouteAt};
+use super::{Drift, Made, Operation, TASK_DEFINITION, green_key, probe_key};
+use crate::inventory::{Action, Inventory, Record, Route, RouteAt};
 use crate::playbook::Shift;
+use crate::traffic::Share;
+use crate::traffic::records::{GreenName, RecordSet, record_sets};
 
 /// The commands that put every place where traffic is told where to go back as it was recorded, each
 /// with the name of its place, as a drift names it.
@@ -17,6 +19,62 @@ pub fn home_commands(inventory: &Inventory, shift: &Shift, routes: &[&Route]) ->
         }
         Shift::DnsWeights(_) | Shift::InPlace(_) => Vec::new(),
     }
+}
+
+/// The commands that put records back as they were recorded, for each share that they may show now: a
+/// batch whose deletions are not what is there is refused whole, so at most one of them has an effect.
+/// What drifted has a command of its own, which deletes what was found.
+pub fn record_commands(
+    inventory: &Inventory,
+    green: &Option<GreenName>,
+    written: &[Share],
+    drift: Option<&Drift>,
+) -> Vec<(String, String)> {
+    let sets = record_sets(inventory);
+    let found = |set: &RecordSet| -> Option<Vec<Record>> {
+        let drift = drift.filter(|d| d.what == set.place())?;
+        let (_, exact) = drift.found.split_once("that is ")?;
+        serde_json::from_str(exact).ok()
+    };
+    let mut commands = Vec::new();
+    for set in &sets {
+        if let Some(found) = found(set) {
+            commands.push((set.place(), batch_command(&set.zone.id, &[(found, set.recorded.clone())])));
+        }
+    }
+    let Some(green) = green.as_ref().filter(|_| drift.is_none()) else { return commands };
+    let mut zones: Vec<&str> = sets.iter().map(|s| s.zone.id.as_str()).collect();
+    zones.dedup();
+    for zone in zones {
+        for share in written {
+            let swap = |set: &RecordSet| (set.at_share(green, *share), set.recorded.clone());
+            let of_zone: Vec<_> = sets.iter().filter(|s| s.zone.id == zone).map(swap).collect();
+            commands.push((format!("zone {zone} at {share}"), batch_command(zone, &of_zone)));
+        }
+    }
+    commands
+}
+
+/// One batch: everything old is deleted before anything new is created.
+fn batch_command(zone: &str, swaps: &[(Vec<Record>, Vec<Record>)]) -> String {
+    let change =
+        |action: &str, record: &Record| serde_json::json!({"Action": action, "ResourceRecordSet": cli_record(record)});
+    let old = swaps.iter().flat_map(|(old, _)| old).map(|r| change("DELETE", r));
+    let new = swaps.iter().flat_map(|(_, new)| new).map(|r| change("CREATE", r));
+    let batch =
+        serde_json::json!({"Comment": "as before the migration", "Changes": old.chain(new).collect::<Vec<_>>()});
+    let batch = quoted(&batch.to_string());
+    format!("aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch {batch}")
+}
+
+/// A record as the AWS CLI takes it: the members of `rest` beside the others.
+fn cli_record(record: &Record) -> serde_json::Value {
+    let mut value = serde_json::to_value(record).unwrap_or_default();
+    if let Some(object) = value.as_object_mut() {
+        object.remove("Rest");
+        object.extend(record.rest.clone());
+    }
+    value
 }
 
 impl Operation {

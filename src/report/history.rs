@@ -42,7 +42,7 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
             )
         }
         Event::Resumed { verb } => format!("resumed by `migrate {verb}`"),
-        Event::Intended { .. } | Event::UndoIntended { .. } => return None,
+        Event::Intended { .. } | Event::UndoIntended { .. } | Event::Noted { .. } => return None,
         Event::Settled { operation, outcome } => settled(&title(operation), outcome),
         Event::UndoSettled { operation, outcome } => settled(&format!("undo: {}", title(operation)), outcome),
         Event::Readied => "green is healthy beside blue, at weight 0".to_owned(),
