@@ -74,7 +74,7 @@ impl Names for Sim {
 }
 
 /// What tells a record from others of its zone.
-fn key(record: &Record) -> (String, String, Option<String>) {
+pub(super) fn key(record: &Record) -> (String, String, Option<String>) {
     (canonical(&record.name), record.kind.clone(), record.set_identifier.clone())
 }
 
@@ -277,4 +277,177 @@ fn check_beside(others: &[Record], record: &Record) -> Result<(), CloudError> {
         return invalid(format!("RRSet with DNS name {name}, type {}: more than {MEMBERS_MAX} members", record.kind));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{pass, start};
+    use super::super::{Scenario, Tamper, Violation};
+    use super::*;
+    use crate::inventory::{AliasTarget, ResourceRecord};
+    use crate::playbook::Playbook;
+
+    const ZONE: &str = "Z0SANDBOX1";
+
+    fn sim() -> Sim {
+        let playbook: Playbook = serde_json::from_value(serde_json::json!({
+            "version": 1,
+            "name": "web",
+            "service": { "cluster": "prod", "name": "web" },
+            "green": { "network": { "subnets": ["subnet-0a1"] } },
+            "shift": { "dns_weights": {} },
+            "stages": [{ "green": "100%", "bake": "15m" }],
+        }))
+        .unwrap();
+        Sim::in_memory(Universe::for_playbook(&playbook, Scenario::Healthy, 7, start()))
+    }
+
+    /// The A record of the name that moves.
+    fn api(sim: &Sim) -> Record {
+        let records = sim.records(ZONE).unwrap();
+        records.into_iter().find(|r| r.name == "api.example.com." && r.kind == "A").unwrap()
+    }
+
+    fn member(of: &Record, identifier: &str, weight: u32) -> Record {
+        Record { set_identifier: Some(identifier.to_owned()), weight: Some(weight), ..of.clone() }
+    }
+
+    fn change(sim: &Sim, delete: &[Record], create: &[Record]) -> Result<String, CloudError> {
+        let (delete, create) = (delete.to_vec(), create.to_vec());
+        sim.change_records(&RecordChange { zone: ZONE.to_owned(), comment: String::new(), delete, create })
+    }
+
+    fn plain(name: &str, kind: &str, value: &str) -> Record {
+        Record {
+            name: format!("{name}.example.com."),
+            kind: kind.to_owned(),
+            ttl: Some(60),
+            resource_records: vec![ResourceRecord { value: value.to_owned() }],
+            ..Record::default()
+        }
+    }
+
+    /// Refused with this text, and nothing of the batch has happened.
+    fn refused_with(sim: &Sim, delete: &[Record], create: &[Record], text: &str) {
+        let before = sim.universe().names;
+        let error = change(sim, delete, create).unwrap_err();
+        assert_eq!(error.cause, Cause::Refused);
+        assert!(error.message.starts_with("InvalidChangeBatch") && error.message.contains(text), "{error}");
+        assert_eq!(sim.universe().names, before, "{text}");
+    }
+
+    #[test]
+    fn a_deletion_names_the_exact_values() {
+        let (sim, api) = (sim(), api(&sim()));
+        let bare = api.alias_target.as_ref().map(|a| AliasTarget {
+            dns_name: a.dns_name.trim_start_matches("dualstack.").to_owned(),
+            ..a.clone()
+        });
+        for wrong in [
+            Record { alias_target: bare, ..api.clone() },
+            Record { weight: Some(1), ..api.clone() },
+            Record { ttl: Some(60), ..api.clone() },
+        ] {
+            refused_with(&sim, &[wrong], &[], "do not match the current values");
+        }
+        refused_with(&sim, &[member(&api, "blue", 1)], &[], "was not found");
+        let shouted = Record { name: "API.example.com".to_owned(), ..api.clone() };
+        change(&sim, &[shouted], std::slice::from_ref(&api)).unwrap();
+    }
+
+    #[test]
+    fn a_batch_happens_whole_or_not_at_all() {
+        let (sim, api) = (sim(), api(&sim()));
+        let blue = member(&api, "blue", 10);
+        refused_with(&sim, std::slice::from_ref(&api), &[blue.clone(), member(&api, "green", 256)], "0 to 255");
+        refused_with(&sim, std::slice::from_ref(&api), &[blue.clone(), blue.clone()], "already exists");
+        change(&sim, &[api.clone()], &[blue.clone()]).unwrap();
+        // The second look at the same values fails: it is a compare-and-swap.
+        refused_with(&sim, &[api], &[blue], "was not found");
+    }
+
+    #[test]
+    fn simple_weighted_and_other_policies_do_not_mix() {
+        let (sim, api) = (sim(), api(&sim()));
+        refused_with(&sim, &[], &[member(&api, "green", 1)], "a non-weighted set exists");
+        change(&sim, &[api.clone()], &[member(&api, "blue", 1)]).unwrap();
+        refused_with(&sim, &[], &[api.clone()], "a weighted set exists");
+        let mut here = member(&api, "here", 1);
+        here.weight = None;
+        here.rest.insert("Region".to_owned(), "eu-central-1".into());
+        refused_with(&sim, &[], &[here], "a weighted set exists");
+        refused_with(&sim, &[], &[plain("api", "CNAME", "x.example.net")], "conflicts with other records");
+    }
+
+    #[test]
+    fn the_form_of_a_record_is_checked() {
+        let (sim, api) = (sim(), api(&sim()));
+        refused_with(&sim, &[api.clone()], &[Record { ttl: Some(60), ..api.clone() }], "neither a TTL");
+        refused_with(&sim, &[], &[Record { ttl: None, ..plain("new", "A", "192.0.2.1") }], "needs a TTL");
+        refused_with(&sim, &[], &[Record { weight: Some(1), ..plain("new", "A", "192.0.2.1") }], "set identifier");
+        let long = member(&plain("new", "A", "192.0.2.1"), &"x".repeat(129), 1);
+        refused_with(&sim, &[], &[long], "1 to 128");
+        let mut two = member(&plain("new", "A", "192.0.2.1"), "x", 1);
+        two.resource_records.push(ResourceRecord { value: "192.0.2.2".to_owned() });
+        refused_with(&sim, &[], &[two], "only one value");
+    }
+
+    #[test]
+    fn a_set_has_one_ttl_and_at_most_100_members() {
+        let sim = sim();
+        let one = |n: u32| member(&plain("new", "A", "192.0.2.1"), &format!("m{n}"), 1);
+        let slow = Record { ttl: Some(300), ..one(1) };
+        refused_with(&sim, &[], &[one(0), slow], "must contain the same TTL");
+        let full: Vec<Record> = (0..100).map(one).collect();
+        change(&sim, &[], &full).unwrap();
+        refused_with(&sim, &[], &[one(100)], "more than 100 members");
+    }
+
+    #[test]
+    fn a_change_is_pending_for_some_seconds() {
+        let (sim, api) = (sim(), api(&sim()));
+        let id = change(&sim, &[api.clone()], &[api]).unwrap();
+        assert_eq!(sim.change_in_sync(&id), Ok(false));
+        pass(&sim, 31);
+        assert_eq!(sim.change_in_sync(&id), Ok(true));
+        assert_eq!(sim.change_in_sync("C0").unwrap_err().cause, Cause::NotFound);
+        assert_eq!(sim.records("Z9").unwrap_err().cause, Cause::NotFound);
+    }
+
+    #[test]
+    fn a_zone_of_a_service_is_that_services() {
+        let (sim, api) = (sim(), api(&sim()));
+        sim.with(|u| u.names.zones.get_mut(ZONE).unwrap().zone.linked_service = Some("AWS Cloud Map".into())).unwrap();
+        let error = change(&sim, &[api.clone()], &[api]).unwrap_err();
+        assert_eq!(error.cause, Cause::Denied);
+        assert!(error.message.contains("AWS Cloud Map"), "{error}");
+    }
+
+    #[test]
+    fn what_must_never_be_written_is_a_violation() {
+        let kinds = |sim: &Sim| sim.universe().violations.iter().map(|v: &Violation| v.kind).collect::<Vec<_>>();
+        let (sim, api) = (sim(), api(&sim()));
+        let other = Record { alias_target: None, ..member(&plain("api", "A", "192.0.2.1"), "other", 5) };
+        change(&sim, &[api.clone()], &[member(&api, "blue", 5)]).unwrap();
+        let theirs = Tamper::PutRecord { zone: ZONE.to_owned(), record: Box::new(other.clone()) };
+        assert!(sim.with(|u| u.tamper(&theirs)).unwrap());
+        assert_eq!(kinds(&sim), []);
+        change(&sim, &[other.clone()], &[Record { weight: Some(50), ..other.clone() }]).unwrap();
+        assert_eq!(kinds(&sim), [ViolationKind::ForeignChanged]);
+        let heavy = Record { weight: Some(50), ..other.clone() };
+        let zero = |r: &Record| Record { weight: Some(0), ..r.clone() };
+        change(&sim, &[member(&api, "blue", 5), heavy.clone()], &[zero(&member(&api, "blue", 5)), zero(&heavy)]).unwrap();
+        assert!(kinds(&sim).contains(&ViolationKind::AllWeightsZero));
+        change(&sim, &[zero(&member(&api, "blue", 5)), zero(&heavy)], &[]).unwrap();
+        assert!(kinds(&sim).contains(&ViolationKind::ForeignDeleted));
+    }
+
+    #[test]
+    fn reads_lag_and_swaps_do_not() {
+        let (sim, api) = (sim(), api(&sim()));
+        sim.with(|u| u.knobs.read_lag_ms = 60_000).unwrap();
+        change(&sim, &[api.clone()], &[member(&api, "blue", 5)]).unwrap();
+        assert!(sim.records(ZONE).unwrap().contains(&api), "a read may show the past");
+        refused_with(&sim, &[api.clone()], &[api], "was not found");
+    }
 }

@@ -234,3 +234,160 @@ impl Universe {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixture::{forward, pass, start};
+    use super::super::{Scenario, Sim, SimGroup, Tamper};
+    use super::*;
+    use crate::cloud::names::{Names, RecordChange};
+    use crate::inventory::{LoadBalancer, Route, RouteAt, TargetGroup};
+    use crate::playbook::Playbook;
+
+    const ZONE: &str = "Z0SANDBOX1";
+
+    /// An estate with a second load balancer whose only group has this many healthy targets.
+    fn sim(healthy: u32) -> Sim {
+        let playbook: Playbook = serde_json::from_value(json!({
+            "version": 1,
+            "name": "web",
+            "service": { "cluster": "prod", "name": "web" },
+            "green": { "network": { "subnets": ["subnet-0a1"] } },
+            "shift": { "dns_weights": {} },
+            "stages": [{ "green": "100%", "bake": "15m" }],
+        }))
+        .unwrap();
+        let mut universe = Universe::for_playbook(&playbook, Scenario::Healthy, 7, start());
+        let blue = universe.load_balancers.values().find(|b| b.name == "web").unwrap().clone();
+        let green = LoadBalancer {
+            arn: format!("{}-ipv6", blue.arn),
+            dns_name: "green.elb.amazonaws.com".into(),
+            ..blue.clone()
+        };
+        let group = universe.target_groups.values().find(|g| g.group.name == "web").unwrap().group.clone();
+        let twin = TargetGroup { arn: "arn:green".into(), name: "green".into(), ip_address_type: "ipv6".into(), ..group };
+        let listener = "arn:green-listener".to_owned();
+        let route = Route {
+            at: RouteAt::Listener(listener.clone()),
+            load_balancer: green.arn.clone(),
+            listener: listener.clone(),
+            port: Some(443),
+            priority: None,
+            conditions: Vec::new(),
+            actions: vec![forward(&[("arn:green", 1)])],
+        };
+        let route = SimRoute { route: super::super::universe::Lagging::new(route), tags: BTreeMap::new(), traffic: 0.0 };
+        universe.routes.insert(listener, route);
+        universe.target_groups.insert(twin.arn.clone(), SimGroup { group: twin, fixed_targets: healthy });
+        universe.load_balancers.insert(green.arn.clone(), green);
+        universe.settle();
+        Sim::in_memory(universe)
+    }
+
+    /// Gives the A and AAAA records of the name these weights, and says what the servers then answer.
+    fn weigh(sim: &Sim, blue: u32, green: u32) {
+        let old: Vec<Record> =
+            sim.records(ZONE).unwrap().into_iter().filter(|r| r.name == "api.example.com.").collect();
+        let mut create = Vec::new();
+        for kind in ["A", "AAAA"] {
+            let member = old.iter().find(|r| r.kind == kind).unwrap().clone();
+            let with = |id: &str, weight: u32, target: &str| {
+                let mut record = member.clone();
+                (record.set_identifier, record.weight) = (Some(id.to_owned()), Some(weight));
+                record.alias_target.as_mut().unwrap().dns_name = target.to_owned();
+                record
+            };
+            let names = sim.universe().load_balancers;
+            let name = |wanted: bool| {
+                let found = names.values().find(|b| b.dns_name.starts_with("green") == wanted);
+                found.unwrap().dns_name.clone()
+            };
+            create.push(with("blue", blue, &name(false)));
+            create.push(with("green", green, &name(true)));
+        }
+        let change = RecordChange { zone: ZONE.to_owned(), comment: String::new(), delete: old, create };
+        sim.change_records(&change).unwrap();
+    }
+
+    fn green(sim: &Sim) -> f64 {
+        let universe = sim.universe();
+        let arn = universe.load_balancers.values().find(|b| b.dns_name.starts_with("green")).unwrap().arn.clone();
+        let flow = universe.traffic.epochs.last().unwrap().flows.get("green").map_or(0.0, |f| f.share);
+        assert!((flow - universe.balancer_share(&arn)).abs() < 1e-9, "the default action takes all of it");
+        flow
+    }
+
+    #[test]
+    fn clients_follow_when_the_answer_is_there_and_their_own_has_run_out() {
+        let sim = sim(4);
+        assert!(green(&sim) < 1e-9);
+        weigh(&sim, 50, 50);
+        assert!(green(&sim) < 1e-9, "nothing is answered before it is in sync");
+        pass(&sim, 60);
+        let half_way = green(&sim);
+        assert!((0.1..0.45).contains(&half_way), "{half_way}");
+        pass(&sim, 40);
+        assert!((green(&sim) - 0.5 * (1.0 - STRAGGLERS)).abs() < 0.01, "{}", green(&sim));
+        pass(&sim, 400);
+        assert!((green(&sim) - 0.5).abs() < 1e-9, "{}", green(&sim));
+        assert_eq!(sim.universe().violations, []);
+        // The rules of blue's load balancer get what is left, each its part.
+        let flows = sim.universe().traffic.epochs.last().unwrap().flows.clone();
+        assert!((flows["web"].share - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_change_of_mind_begins_where_clients_are() {
+        let sim = sim(4);
+        weigh(&sim, 0, 100);
+        pass(&sim, 60);
+        let before = green(&sim);
+        weigh(&sim, 100, 0);
+        pass(&sim, 1);
+        assert!(green(&sim) >= before);
+        pass(&sim, 500);
+        assert!(green(&sim) < 1e-9);
+    }
+
+    #[test]
+    fn weight_zero_is_the_answer_where_nothing_else_is_healthy() {
+        let sim = sim(4);
+        weigh(&sim, 100, 0);
+        pass(&sim, 500);
+        assert!(green(&sim) < 1e-9);
+        let lost = Tamper::LoseHealth { cluster: "prod".into(), service: "web".into() };
+        sim.with(|u| u.tamper(&lost)).unwrap();
+        pass(&sim, 500);
+        assert!((green(&sim) - 1.0).abs() < 1e-9, "blue's load balancer is ill, so weight 0 is answered");
+    }
+
+    #[test]
+    fn where_all_are_ill_none_counts_as_ill() {
+        let sim = sim(0);
+        weigh(&sim, 30, 10);
+        let lost = Tamper::LoseHealth { cluster: "prod".into(), service: "web".into() };
+        sim.with(|u| u.tamper(&lost)).unwrap();
+        pass(&sim, 500);
+        assert!((green(&sim) - 0.25).abs() < 1e-9, "{}", green(&sim));
+    }
+
+    #[test]
+    fn all_zero_is_equal_shares() {
+        let sim = sim(4);
+        weigh(&sim, 0, 0);
+        pass(&sim, 500);
+        assert!((green(&sim) - 0.5).abs() < 1e-9);
+        assert!(sim.universe().violations.iter().any(|v| v.kind == ViolationKind::AllWeightsZero));
+    }
+
+    #[test]
+    fn an_alias_with_an_empty_target_group_behind_it_is_not_healthy() {
+        let sim = sim(0);
+        weigh(&sim, 50, 50);
+        assert!(sim.universe().violations.iter().any(|v| v.kind == ViolationKind::WeightWithoutHealth));
+        pass(&sim, 500);
+        assert!(green(&sim) < 1e-9, "its health is evaluated, so it is not answered");
+    }
+}
