@@ -6,6 +6,7 @@ use crate::gate::Tally;
 use crate::journal::{Event, Record, Settlement};
 use crate::operation::{Drift, SCALING_RELEASED};
 use crate::plan::Plan;
+use crate::playbook::Shift;
 
 /// A record as `--events` and `history --json` print it: `seq`, `at`, `event`, and its own fields.
 pub fn object(record: &Record) -> Value {
@@ -51,7 +52,11 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         Event::ShiftIntended { stage, share } => format!("stage {stage}: giving green {share} of the traffic"),
         Event::ShiftSettled { stage: 0, outcome } => settled("all traffic is home, read back", outcome),
         Event::ShiftSettled { stage, outcome } => {
-            settled(&format!("stage {stage}: every route shows the share"), outcome)
+            let places = match plan.playbook.shift {
+                Shift::DnsWeights(_) => "Route 53's servers answer with the share",
+                _ => "every route shows the share",
+            };
+            settled(&format!("stage {stage}: {places}"), outcome)
         }
         Event::BakeBegan { stage, until } => format!("stage {stage} bakes until {}", until.format("%F %T UTC")),
         Event::Judged { judgement, .. } => {

@@ -339,10 +339,10 @@ mod tests {
     #[test]
     fn a_deletion_names_the_exact_values() {
         let (sim, api) = (sim(), api(&sim()));
-        let bare = api.alias_target.as_ref().map(|a| AliasTarget {
-            dns_name: a.dns_name.trim_start_matches("dualstack.").to_owned(),
-            ..a.clone()
-        });
+        let bare = api
+            .alias_target
+            .as_ref()
+            .map(|a| AliasTarget { dns_name: a.dns_name.trim_start_matches("dualstack.").to_owned(), ..a.clone() });
         for wrong in [
             Record { alias_target: bare, ..api.clone() },
             Record { weight: Some(1), ..api.clone() },
@@ -436,7 +436,8 @@ mod tests {
         assert_eq!(kinds(&sim), [ViolationKind::ForeignChanged]);
         let heavy = Record { weight: Some(50), ..other.clone() };
         let zero = |r: &Record| Record { weight: Some(0), ..r.clone() };
-        change(&sim, &[member(&api, "blue", 5), heavy.clone()], &[zero(&member(&api, "blue", 5)), zero(&heavy)]).unwrap();
+        change(&sim, &[member(&api, "blue", 5), heavy.clone()], &[zero(&member(&api, "blue", 5)), zero(&heavy)])
+            .unwrap();
         assert!(kinds(&sim).contains(&ViolationKind::AllWeightsZero));
         change(&sim, &[zero(&member(&api, "blue", 5)), zero(&heavy)], &[]).unwrap();
         assert!(kinds(&sim).contains(&ViolationKind::ForeignDeleted));

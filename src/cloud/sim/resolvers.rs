@@ -267,7 +267,8 @@ mod tests {
             ..blue.clone()
         };
         let group = universe.target_groups.values().find(|g| g.group.name == "web").unwrap().group.clone();
-        let twin = TargetGroup { arn: "arn:green".into(), name: "green".into(), ip_address_type: "ipv6".into(), ..group };
+        let twin =
+            TargetGroup { arn: "arn:green".into(), name: "green".into(), ip_address_type: "ipv6".into(), ..group };
         let listener = "arn:green-listener".to_owned();
         let route = Route {
             at: RouteAt::Listener(listener.clone()),
@@ -278,7 +279,8 @@ mod tests {
             conditions: Vec::new(),
             actions: vec![forward(&[("arn:green", 1)])],
         };
-        let route = SimRoute { route: super::super::universe::Lagging::new(route), tags: BTreeMap::new(), traffic: 0.0 };
+        let route =
+            SimRoute { route: super::super::universe::Lagging::new(route), tags: BTreeMap::new(), traffic: 0.0 };
         universe.routes.insert(listener, route);
         universe.target_groups.insert(twin.arn.clone(), SimGroup { group: twin, fixed_targets: healthy });
         universe.load_balancers.insert(green.arn.clone(), green);
