@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use crate::clock::{Clock, Wake};
 use crate::cloud::{Cause, Cloud, CloudError, Identity, Watch};
 use crate::finding::Finding;
-use crate::inventory::{Inventory, Service, TargetGroup};
+use crate::inventory::{Inventory, LoadBalancer, Service, TargetGroup};
 use crate::playbook::{Playbook, Shift};
 
 /// What discovery came to.
@@ -63,6 +63,18 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         other => other.transpose()?.unwrap_or_default(),
     };
     let load_balancers = patiently(clock, || cloud.load_balancers(&balancers))?;
+    let green_balancer = match named_balancer(playbook, cloud, clock)? {
+        Ok(balancer) => balancer,
+        Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+    };
+    let anatomies = match &playbook.shift {
+        Shift::DnsWeights(_) => {
+            let named = green_balancer.iter().map(|b| b.arn.clone()).filter(|arn| !balancers.contains(arn));
+            let all: Vec<String> = balancers.iter().cloned().chain(named).collect();
+            patiently(clock, || cloud.anatomies(&all))?
+        }
+        _ => Vec::new(),
+    };
     let (names, names_left) = match &playbook.shift {
         Shift::DnsWeights(wish) => {
             let blue: Vec<&str> = load_balancers.iter().map(|b| b.dns_name.as_str()).collect();
@@ -83,7 +95,8 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         routes: patiently(clock, || cloud.routes(&balancers))?,
         scaling: first.scaling,
         alarms,
-        green_balancer: None,
+        green_balancer,
+        anatomies,
         names,
         names_left,
         service,
@@ -104,6 +117,21 @@ fn patiently<T>(clock: &dyn Clock, read: impl Fn() -> Result<T, CloudError>) -> 
         }
     }
     read()
+}
+
+/// The load balancer that the playbook names for green, or that there is none of this name.
+fn named_balancer(
+    playbook: &Playbook,
+    cloud: &dyn Cloud,
+    clock: &dyn Clock,
+) -> Result<Result<Option<LoadBalancer>, Finding>, CloudError> {
+    let Shift::DnsWeights(dns) = &playbook.shift else { return Ok(Ok(None)) };
+    let Some(name) = &dns.green_load_balancer else { return Ok(Ok(None)) };
+    let found = patiently(clock, || cloud.balancer_named(name))?;
+    Ok(found.map(Some).ok_or_else(|| {
+        Finding::block("green-load-balancer-not-found", format!("there is no load balancer `{name}`"))
+            .remedy("check the name in `shift.dns_weights.green_load_balancer`, the region and the account; without the field, blue's load balancer is copied")
+    }))
 }
 
 /// The blue target groups that take part: all of the service's, or those that the playbook names.

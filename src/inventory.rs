@@ -5,6 +5,7 @@
 //! renamed on the way. Everything in an action but the forward part is opaque here: we carry it,
 //! we never edit it.
 
+pub mod balancer;
 pub mod image;
 pub mod record;
 
@@ -14,6 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::balancer::Anatomy;
 pub use self::record::{AliasTarget, HostedName, Record, ResourceRecord, Zone};
 
 /// The estate of one migration, as it was discovered.
@@ -35,9 +37,12 @@ pub struct Inventory {
     pub scaling: Option<ScalableTarget>,
     /// The alarms that the playbook names, those that exist.
     pub alarms: Vec<Alarm>,
-    /// The load balancer that the playbook names for green, where it names one.
+    /// The existing load balancer that `dns_weights.green_load_balancer` names.
     #[serde(default)]
     pub green_balancer: Option<LoadBalancer>,
+    /// What blue's load balancers are made of, and the named one; only with `dns_weights`.
+    #[serde(default)]
+    pub anatomies: Vec<Anatomy>,
     /// The names whose records move, where records move.
     #[serde(default)]
     pub names: Vec<HostedName>,
@@ -69,9 +74,12 @@ impl Inventory {
         let records = self.names.iter().flat_map(|n| n.records.iter().filter(move |r| moving(n, r)));
         records.map(Record::follows_after).max().unwrap_or(0)
     }
-}
 
-impl Inventory {
+    /// What this load balancer is made of.
+    pub fn anatomy(&self, load_balancer: &str) -> Option<&Anatomy> {
+        self.anatomies.iter().find(|a| a.load_balancer == load_balancer)
+    }
+
     /// ARNs of target groups of the service that the playbook leaves out: their traffic stays with blue.
     pub fn left_behind(&self) -> Vec<&str> {
         let all = self.service.load_balancers.iter().filter_map(|l| l.target_group.as_deref());

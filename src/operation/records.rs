@@ -318,6 +318,6 @@ pub fn green_name(run: &str, inventory: &Inventory, made: &Made) -> Option<Green
         return Some(GreenName::of(run, named));
     }
     let made = |key: &str| made.get(key).cloned();
-    let (dns_name, zone) = (made(super::GREEN_BALANCER_NAME)?, made(super::GREEN_BALANCER_ZONE)?);
+    let (dns_name, zone) = (made(super::GREEN_BALANCER_DNS)?, made(super::GREEN_BALANCER_ZONE)?);
     Some(GreenName { run: run.to_owned(), dns_name, zone })
 }

@@ -1,8 +1,8 @@
 //! Weighted Route 53 records over two load balancers.
 
 use super::{
-    Planned, Steps, attributes, clone_service, copy_scaling, drain_seconds, hold_blue, loosen_green, new_target_group,
-    new_task_definition, retire, taking_part,
+    Planned, Steps, attributes, balancer, clone_service, copy_scaling, drain_seconds, hold_blue, loosen_green,
+    new_target_group, new_task_definition, retire, taking_part,
 };
 use crate::inventory::{Inventory, Suspension};
 use crate::operation::Operation;
@@ -24,6 +24,8 @@ fn prepare(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
             add(format!("set-target-group-attributes-{}", index + 1), operation);
         }
     }
+    prepare.extend(balancer::steps(playbook, inventory));
+    let mut add = |id: String, operation: Operation| prepare.push(Planned::new(id, operation));
     add("register-task-definition".into(), Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)));
     if let Some(scaling) = &inventory.scaling {
         let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
@@ -53,5 +55,6 @@ fn finish(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
         finish.push(Planned::new("await-quiet", Operation::AwaitQuiet));
     }
     finish.extend(retire);
+    finish.extend(balancer::finish(inventory));
     finish
 }

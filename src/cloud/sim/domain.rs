@@ -3,7 +3,7 @@
 //! Deliberately not only the records that move: a zone also has those of others, one of which follows
 //! a moving name, so that a tool that takes more than it should is found out.
 
-use super::names::SimZone;
+use super::names::{SimZone, key};
 use super::universe::{Lagging, Universe};
 use crate::inventory::record::canonical;
 use crate::inventory::{AliasTarget, LoadBalancer, Record, ResourceRecord, Zone};
@@ -33,6 +33,7 @@ impl Universe {
                 None => foreign(&zone, name),
             };
             records.extend(["A", "AAAA"].map(|kind| alias(name, kind, &balancer)));
+            records.sort_by_key(key);
             let zone = Zone { id: id.clone(), name: zone, private: false, linked_service: None };
             self.names.zones.insert(id, SimZone { zone, records: Lagging::new(records) });
         }

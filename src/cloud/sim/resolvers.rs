@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::elb::{SimRoute, forwards};
+use super::elb::forwards;
 use super::universe::{Universe, ViolationKind};
 use crate::inventory::Record;
 use crate::inventory::record::canonical;
@@ -188,26 +188,6 @@ impl Universe {
         self.names.zones.is_empty() || self.balancer_share(balancer) > STRAGGLERS + 1e-9
     }
 
-    /// What of the requests of its load balancer a route matches. Blue's says so itself; at another
-    /// load balancer a request takes the rule with the same conditions, or else the default action.
-    pub(super) fn fraction(&self, stored: &SimRoute) -> f64 {
-        let route = &stored.route.actual;
-        let origin = self.blue.target_groups.first().and_then(|g| self.load_balancers_of(g).into_iter().next());
-        if self.names.zones.is_empty() || origin.as_ref().is_none_or(|o| *o == route.load_balancer) {
-            return stored.traffic;
-        }
-        let here: Vec<&SimRoute> =
-            self.routes.values().filter(|r| r.route.actual.load_balancer == route.load_balancer).collect();
-        let matching = |theirs: &SimRoute| {
-            let (port, conditions) = (theirs.route.actual.port, &theirs.route.actual.conditions);
-            let on_port = || here.iter().map(|r| &r.route.actual).filter(|r| r.port == port);
-            let same = on_port().find(|r| r.conditions == *conditions);
-            same.or_else(|| on_port().find(|r| r.priority.is_none())).map(|r| r.at.arn().to_owned())
-        };
-        let theirs = self.routes.values().filter(|r| Some(&r.route.actual.load_balancer) == origin.as_ref());
-        theirs.filter(|r| matching(r).as_deref() == Some(route.at.arn())).map(|r| r.traffic).sum()
-    }
-
     /// Whether records still send anybody to blue's load balancer.
     pub(super) fn blue_is_named(&self) -> bool {
         let balancers: Vec<String> = self.blue.target_groups.iter().flat_map(|g| self.load_balancers_of(g)).collect();
@@ -224,7 +204,7 @@ impl Universe {
             for stored in self.routes.values().filter(|r| r.route.actual.load_balancer == balancer) {
                 let groups = forwards(&stored.route.actual).filter(|(_, weight)| *weight > 0);
                 for (arn, _) in groups.filter(|(arn, _)| self.target_counts(arn).0 == 0) {
-                    if self.fraction(stored) > 0.0 {
+                    if stored.traffic > 0.0 {
                         let what = format!("record {} {} leads to {arn}", record.name, record.kind);
                         found.push((ViolationKind::WeightWithoutHealth, what));
                     }
@@ -239,6 +219,7 @@ impl Universe {
 mod tests {
     use serde_json::json;
 
+    use super::super::elb::SimRoute;
     use super::super::fixture::{forward, pass, start};
     use super::super::{Scenario, Sim, SimGroup, Tamper};
     use super::*;
@@ -280,7 +261,7 @@ mod tests {
             actions: vec![forward(&[("arn:green", 1)])],
         };
         let route =
-            SimRoute { route: super::super::universe::Lagging::new(route), tags: BTreeMap::new(), traffic: 0.0 };
+            SimRoute { route: super::super::universe::Lagging::new(route), tags: BTreeMap::new(), traffic: 1.0 };
         universe.routes.insert(listener, route);
         universe.target_groups.insert(twin.arn.clone(), SimGroup { group: twin, fixed_targets: healthy });
         universe.load_balancers.insert(green.arn.clone(), green);
