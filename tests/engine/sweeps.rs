@@ -9,7 +9,7 @@ use migrate::cloud::sim::{Fault, FaultAt, FaultKind, Scenario, Universe};
 use migrate::journal::progress::Phase;
 use migrate::playbook::{InPlace, Shift};
 
-use super::lab::{BY_RECORDS, Crash, End, Lab, SHORT, epoch, playbook};
+use super::lab::{Crash, End, Lab, SHORT, epoch, playbook};
 
 /// Verbs that a patient person tries again at most this often.
 const TRIES: usize = 14;

@@ -166,8 +166,11 @@ impl Universe {
         let id = format!("C{}", self.fresh_id().to_uppercase());
         let in_sync = self.now + Duration::seconds(seconds);
         // Servers take changes of a zone in their order.
-        let earlier = self.names.changes.values().map(|c| c.in_sync).filter(|at| *at > in_sync).max();
-        let change = SimChange { in_sync: earlier.unwrap_or(in_sync), published: Some((zone.to_owned(), records)) };
+        let earlier = self.names.changes.values().map(|c| c.in_sync).filter(|at| *at >= in_sync).max();
+        let change = SimChange {
+            in_sync: earlier.map_or(in_sync, |at| at + Duration::milliseconds(1)),
+            published: Some((zone.to_owned(), records)),
+        };
         self.names.changes.insert(id.clone(), change);
         id
     }
