@@ -5,6 +5,7 @@
 //! the ECS guide "Using a VPC in IPv6-only mode" and the ELBv2 guides on target groups.
 
 mod in_place;
+mod notices;
 mod records;
 mod routing;
 mod service;
@@ -25,6 +26,7 @@ pub fn assess(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
         Shift::ListenerSwap(_) => swap::findings(playbook, inventory),
         Shift::InPlace(_) => in_place::findings(playbook, inventory),
     });
+    findings.extend(notices::findings(playbook, inventory));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     findings
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
+use super::notices::SimMessage;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::traffic::Traffic;
@@ -61,6 +62,9 @@ pub struct Universe {
     /// By resource.
     pub scaling: BTreeMap<String, SimScaling>,
     pub alarms: BTreeMap<String, Alarm>,
+    /// Messages that were sent to topics, oldest first.
+    #[serde(default)]
+    pub messages: Vec<SimMessage>,
     pub traffic: Traffic,
     /// The next full minute, in which auto scaling looks at the load.
     pub next_tick: DateTime<Utc>,
