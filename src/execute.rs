@@ -308,7 +308,11 @@ impl<'a> Run<'a> {
                 let drift = drift.filter(|_| judgement.verdict != Verdict::Degraded);
                 self.append(Event::Judged { stage: self.progress.stage, judgement })?;
                 match drift {
-                    Some(drift) => self.append(Event::Held { why: HoldReason::Drift, reason: drift.to_string() }),
+                    Some(drift) => {
+                        let reason = drift.to_string();
+                        self.append(Event::Drifted { drift })?;
+                        self.append(Event::Held { why: HoldReason::Drift, reason })
+                    }
                     None => Ok(()),
                 }
             }

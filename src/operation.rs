@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::commands::home_commands;
+pub use self::commands::{home_commands, share_commands};
 pub use self::way::{places, strayed};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};

@@ -21,9 +21,12 @@ pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
-use crate::operation::{AssociateGreen, CloneService, CopyScaling, HoldScaling, Operation, home_commands};
+use crate::operation::{
+    AssociateGreen, CloneService, CopyScaling, HoldScaling, Made, Operation, green_key, home_commands, pair,
+    share_commands,
+};
 use crate::playbook::{Playbook, RetireBlue, Shift};
-use crate::traffic::{Share, takes_part};
+use crate::traffic::{Pair, Share, takes_part};
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -119,6 +122,16 @@ impl Plan {
     /// The commands that send traffic home by hand, each with the name of the place that it restores.
     pub fn home_commands(&self) -> Vec<(String, String)> {
         home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>())
+    }
+
+    /// The command that sets a place, named as a drift names it, to what a run at `share` had set.
+    pub fn share_command(&self, made: &Made, share: Share, place: &str) -> Option<String> {
+        let Shift::ListenerWeights(_) = &self.playbook.shift else { return None };
+        let green = |blue: &String| made.get(&green_key(blue)).cloned();
+        let twin = |blue: String| green(&blue).map(|g| pair(&self.playbook, &self.inventory, blue, g));
+        let pairs: Vec<Pair> = self.blue_groups().into_iter().filter_map(twin).collect();
+        let commands = share_commands(&self.inventory, &self.routes().collect::<Vec<_>>(), &pairs, share);
+        commands.into_iter().find(|(named, _)| named == place).map(|(_, command)| command)
     }
 
     pub fn green_name(&self) -> String {

@@ -61,8 +61,12 @@ pub(super) fn drive(
             ));
             out(&format!("  {}", ending.reason));
             let left = left_to_do(&progress);
+            if ending.outcome == Outcome::Drift {
+                out("  what to do: put it back as expected and repeat the command; nothing of it is overwritten");
+            }
             if !left.is_empty() {
-                out("  left to do by hand:");
+                let drifted = ending.outcome == Outcome::Drift;
+                out(if drifted { "  this puts it back:" } else { "  left to do by hand:" });
                 left.iter().for_each(|c| out(&format!("    {c}")));
             }
             if let Some(next) = &ending.next {
