@@ -50,6 +50,8 @@ pub struct Progress {
     pub held: Option<(HoldReason, String)>,
     /// Who is to be called and told.
     pub calls: Calls,
+    /// The drift that was found last, until a verb is called again.
+    pub drift: Option<Drift>,
     pub unwinding: Option<(Cause, String)>,
     pub remove_green: bool,
     pub stuck: Option<(String, Vec<String>)>,
@@ -168,6 +170,7 @@ impl Progress {
             judged: None,
             held: None,
             calls: Calls::default(),
+            drift: None,
             unwinding: None,
             remove_green: false,
             stuck: None,
@@ -188,8 +191,11 @@ impl Progress {
         let mut calls = std::mem::take(&mut self.calls);
         calls.follow(self, record);
         self.calls = calls;
+        if let Some(drift) = record.event.drift() {
+            self.drift = Some(drift.clone());
+        }
         match &record.event {
-            Event::Opened(_) | Event::Interrupted { .. } | Event::Called(_) => {}
+            Event::Opened(_) | Event::Drifted { .. } | Event::Interrupted { .. } | Event::Called(_) => {}
             Event::Resumed { .. } => {
                 self.held = None;
                 self.stuck = None;
@@ -275,7 +281,7 @@ impl Progress {
             }
             Event::Shifted => phase == Open && self.passed == self.stages(),
             Event::Judged { .. } => matches!(phase, Open | Shifted),
-            Event::Held { .. } => !matches!(phase, RolledBack | Finished),
+            Event::Drifted { .. } | Event::Held { .. } => !matches!(phase, RolledBack | Finished),
             Event::Unwinding { .. } if phase == Finishing => !self.retiring(),
             Event::Unwinding { .. } => matches!(phase, Preparing | Open | Shifted | Unwinding | RolledBack),
             Event::RolledBack => phase == Unwinding && (self.home || !self.joined()),
@@ -349,6 +355,7 @@ impl Progress {
     fn forgive(&mut self) {
         self.blind_since = None;
         self.judged = None;
+        self.drift = None;
         let attempts = self.operations.values_mut().chain(self.undos.values_mut());
         for attempt in attempts.chain(self.shift.as_mut().map(|s| &mut s.attempt)).filter(|a| !a.done) {
             attempt.failures = 0;

@@ -51,6 +51,12 @@ impl Bounds {
         most: Duration::from_secs(MINUTE),
         because: "the load balancer itself gives up on a target after a minute",
     };
+    /// `DurationSeconds` of a target group stickiness (ELBv2 API reference).
+    pub const STICKINESS: Bounds = Bounds {
+        least: Duration::from_secs(1),
+        most: Duration::from_secs(7 * DAY),
+        because: "a load balancer keeps a client on its side for 7 days at most",
+    };
     pub const KEEP: Bounds = Bounds {
         least: Duration::ZERO,
         most: Duration::from_secs(365 * DAY),
