@@ -3,7 +3,9 @@
 //! They do what the operations would have done, for the case that those cannot: a run that is stuck
 //! says so in commands and not in advice.
 
-use super::{Made, Operation, TASK_DEFINITION, green_key, probe_key};
+use super::{
+    CopyListeners, GREEN_BALANCER, ListenerCopy, Made, Operation, TASK_DEFINITION, green_key, listener_key, probe_key,
+};
 use crate::inventory::{Action, Inventory, Route, RouteAt};
 use crate::playbook::Shift;
 use crate::traffic::{Pair, Share, at_share};
@@ -74,6 +76,30 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
                 format!("\"$(aws elbv2 describe-rules --region {region} --listener-arn {listener} {query})\"")
             });
             vec![format!("aws elbv2 delete-rule --region {region} --rule-arn {arn}")]
+        }
+        Operation::CreateLoadBalancer(new) => {
+            let arn = made(GREEN_BALANCER.to_owned()).cloned().unwrap_or_else(|| {
+                let name = &new.name;
+                let query = "--query 'LoadBalancers[0].LoadBalancerArn' --output text";
+                format!("\"$(aws elbv2 describe-load-balancers --region {region} --names {name} {query})\"")
+            });
+            vec![
+                format!("aws elbv2 delete-load-balancer --region {region} --load-balancer-arn {arn}"),
+                format!("aws elbv2 wait load-balancers-deleted --region {region} --load-balancer-arns {arn}"),
+            ]
+        }
+        Operation::CreateListeners(CopyListeners { load_balancer: Some(balancer), listeners }) => {
+            let delete = |l: &ListenerCopy| {
+                let arn = made(listener_key(&l.from)).cloned().unwrap_or_else(|| {
+                    let query = format!("Listeners[?Port==`{}`].ListenerArn", l.port);
+                    let query = format!("--query {} --output text", quoted(&query));
+                    format!(
+                        "\"$(aws elbv2 describe-listeners --region {region} --load-balancer-arn {balancer} {query})\""
+                    )
+                });
+                format!("aws elbv2 delete-listener --region {region} --listener-arn {arn}")
+            };
+            listeners.iter().map(delete).collect()
         }
         Operation::RegisterTaskDefinition(new) => {
             let arn = made(TASK_DEFINITION.to_owned()).cloned().unwrap_or_else(|| {

@@ -10,7 +10,7 @@ use super::way::{way_back, writes};
 use crate::execute::owed::hooks;
 use crate::finding::Finding;
 use crate::journal::calls::Moment;
-use crate::operation::Operation;
+use crate::operation::{ListenerCopy, Operation};
 use crate::plan::{Plan, Planned};
 use crate::playbook::{Hook, OnFailure, site};
 
@@ -88,6 +88,31 @@ fn details(operation: &Operation) -> Vec<String> {
     match operation {
         Operation::CreateTargetGroup(new) => vec![format!("like {}; tags {}", last(&new.from), listed(&new.tags))],
         Operation::SetAttributes { attributes, .. } => attributes.iter().map(|(k, v)| format!("{k} = {v}")).collect(),
+        Operation::CreateLoadBalancer(new) => vec![
+            format!("like {}; tags {}", last(&new.from), listed(&new.tags)),
+            "carried: scheme, type, subnets, security groups, and all that the next steps name".to_owned(),
+            "not carried: its addresses and name, reserved capacity, and what refers to it from outside, such as \
+             endpoint services, accelerators and distributions: all that goes on leading to blue"
+                .to_owned(),
+            "not carried before `migrate finish`: protection from deletion, which would keep a rollback from \
+             removing it"
+                .to_owned(),
+        ],
+        Operation::SetLoadBalancerAttributes { attributes } => {
+            attributes.iter().map(|(k, v)| format!("{k} = {v}")).collect()
+        }
+        Operation::CreateListeners(_) => {
+            vec![
+                "carried: TLS policy, default certificate, ALPN, mutual TLS, default actions; green in blue's place"
+                    .to_owned(),
+            ]
+        }
+        Operation::ConfigureListeners(copy) => copy.listeners.iter().flat_map(listener_lines).collect(),
+        Operation::CreateRules { rules } => {
+            let priorities: Vec<String> = rules.iter().map(|r| r.priority.to_string()).collect();
+            vec![format!("with conditions, transforms and priorities: {}", priorities.join(", "))]
+        }
+        Operation::AssociateWebAcl { web_acl } => vec![web_acl.clone()],
         Operation::RegisterTaskDefinition(new) => {
             let images = new.images.iter().map(|(c, i)| format!("image of {c}: {i}"));
             images.chain(new.environment.iter().map(|(k, v)| format!("environment {k} = {v}"))).collect()
@@ -99,6 +124,12 @@ fn details(operation: &Operation) -> Vec<String> {
         ],
         _ => Vec::new(),
     }
+}
+
+fn listener_lines(listener: &ListenerCopy) -> Vec<String> {
+    let certificates = listener.certificates.iter().map(|c| format!(":{} certificate {c}", listener.port));
+    let attributes = listener.attributes.iter().map(|(k, v)| format!(":{} {k} = {v}", listener.port));
+    certificates.chain(attributes).collect()
 }
 
 fn clone_lines(out: &mut String, plan: &Plan) {
@@ -198,9 +229,13 @@ fn outside(out: &mut String, plan: &Plan) {
 }
 
 /// The telling part of an ARN: the name of a target group, otherwise what stands behind the last slash.
+/// The telling part of an ARN: the name of a target group or a load balancer, otherwise what stands behind the last slash.
 pub(super) fn last(arn: &str) -> &str {
     if let Some((_, rest)) = arn.split_once(":targetgroup/") {
         return rest.split('/').next().unwrap_or(rest);
+    }
+    if let Some((_, rest)) = arn.split_once(":loadbalancer/") {
+        return rest.split('/').nth(1).unwrap_or(rest);
     }
     arn.rsplit('/').next().unwrap_or(arn)
 }
