@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::balancer::{AwaitBalancer, CopyListeners, ListenerCopy, RuleCopy};
-pub use self::commands::{home_commands, record_commands};
+pub use self::commands::{drifted_record_command, home_commands, record_commands, share_commands};
 pub use self::records::green_name;
 pub use self::way::{places, strayed};
 use crate::clock::Clock;

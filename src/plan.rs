@@ -23,11 +23,11 @@ use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
 use crate::operation::{
-    AssociateGreen, CloneService, CopyScaling, Drift, HoldScaling, Made, Operation, green_name, home_commands,
-    record_commands,
+    AssociateGreen, CloneService, CopyScaling, Drift, HoldScaling, Made, Operation, drifted_record_command, green_key,
+    green_name, home_commands, pair, record_commands, share_commands,
 };
 use crate::playbook::{Playbook, RetireBlue, Shift};
-use crate::traffic::{Share, takes_part};
+use crate::traffic::{Pair, Share, takes_part};
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -120,17 +120,42 @@ impl Plan {
         listeners
     }
 
-    /// The commands that send traffic home by hand, each with the name of the place that it restores,
-    /// where the places show one of these shares or what drifted.
-    pub fn home_commands(&self, made: &Made, written: &[Share], drift: Option<&Drift>) -> Vec<(String, String)> {
+    /// The commands that send traffic home by hand, where the places show one of these shares.
+    pub fn home_commands(&self, made: &Made, written: &[Share]) -> Vec<(String, String)> {
         match &self.playbook.shift {
-            Shift::DnsWeights(_) => record_commands(
-                &self.inventory,
-                &green_name(&self.playbook.name, &self.inventory, made),
-                written,
-                drift,
-            ),
+            Shift::DnsWeights(_) => {
+                let green = green_name(&self.playbook.name, &self.inventory, made);
+                record_commands(&self.inventory, green.as_ref(), written)
+            }
             _ => home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>()),
+        }
+    }
+
+    /// The command that puts the place of a drift back as it was recorded.
+    pub fn home_command(&self, drift: &Drift) -> Option<String> {
+        if let Shift::DnsWeights(_) = &self.playbook.shift {
+            return drifted_record_command(&self.inventory, drift, |set| set.recorded.clone());
+        }
+        let home = self.home_commands(&Made::new(), &[]);
+        home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
+    }
+
+    /// The command that sets the place of a drift to what a run at `share` had set.
+    pub fn share_command(&self, made: &Made, share: Share, drift: &Drift) -> Option<String> {
+        match &self.playbook.shift {
+            Shift::ListenerWeights(_) => {
+                let green = |blue: &String| made.get(&green_key(blue)).cloned();
+                let twin = |blue: String| green(&blue).map(|g| pair(&self.playbook, &self.inventory, blue, g));
+                let pairs: Vec<Pair> = self.blue_groups().into_iter().filter_map(twin).collect();
+                let routes = self.routes().collect::<Vec<_>>();
+                let commands = share_commands(&self.inventory, &routes, &pairs, share);
+                commands.into_iter().find(|(named, _)| *named == drift.what).map(|(_, command)| command)
+            }
+            Shift::DnsWeights(_) => {
+                let green = green_name(&self.playbook.name, &self.inventory, made)?;
+                drifted_record_command(&self.inventory, drift, |set| set.at_share(&green, share))
+            }
+            Shift::ListenerSwap(_) | Shift::InPlace(_) => None,
         }
     }
 

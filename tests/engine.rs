@@ -5,8 +5,10 @@
 //! or exactly the origin.
 
 mod assessment;
+mod balancers;
 mod drift;
 mod fold;
+mod hooks;
 mod lab;
 mod paths;
 mod planning;

@@ -23,6 +23,7 @@ mod tamper;
 mod tasks;
 mod traffic;
 mod universe;
+mod visits;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,6 +36,7 @@ pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
 pub use names::{SimChange, SimNames, SimZone};
+pub use notices::SimMessage;
 pub use scaling::SimScaling;
 pub use scenario::{Scenario, UnknownScenario};
 pub use store::StoreError;

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::inventory::{Action, Inventory, Record, Route, RouteAt};
 use crate::playbook::Shift;
-use crate::traffic::Share;
 use crate::traffic::records::{GreenName, RecordSet, record_sets};
+use crate::traffic::{Pair, Share, at_share};
 
 /// The commands that put every place where traffic is told where to go back as it was recorded, each
 /// with the name of its place, as a drift names it.
@@ -26,28 +26,12 @@ pub fn home_commands(inventory: &Inventory, shift: &Shift, routes: &[&Route]) ->
 
 /// The commands that put records back as they were recorded, for each share that they may show now: a
 /// batch whose deletions are not what is there is refused whole, so at most one of them has an effect.
-/// What drifted has a command of its own, which deletes what was found.
-pub fn record_commands(
-    inventory: &Inventory,
-    green: &Option<GreenName>,
-    written: &[Share],
-    drift: Option<&Drift>,
-) -> Vec<(String, String)> {
+pub fn record_commands(inventory: &Inventory, green: Option<&GreenName>, written: &[Share]) -> Vec<(String, String)> {
     let sets = record_sets(inventory);
-    let found = |set: &RecordSet| -> Option<Vec<Record>> {
-        let drift = drift.filter(|d| d.what == set.place())?;
-        let (_, exact) = drift.found.split_once("that is ")?;
-        serde_json::from_str(exact).ok()
-    };
-    let mut commands = Vec::new();
-    for set in &sets {
-        if let Some(found) = found(set) {
-            commands.push((set.place(), batch_command(&set.zone.id, &[(found, set.recorded.clone())])));
-        }
-    }
-    let Some(green) = green.as_ref().filter(|_| drift.is_none()) else { return commands };
+    let Some(green) = green else { return Vec::new() };
     let mut zones: Vec<&str> = sets.iter().map(|s| s.zone.id.as_str()).collect();
     zones.dedup();
+    let mut commands = Vec::new();
     for zone in zones {
         for share in written {
             let swap = |set: &RecordSet| (set.at_share(green, *share), set.recorded.clone());
@@ -56,6 +40,19 @@ pub fn record_commands(
         }
     }
     commands
+}
+
+/// The command that puts records that drifted to what they shall be: it deletes exactly what was found.
+pub fn drifted_record_command(
+    inventory: &Inventory,
+    drift: &Drift,
+    wanted: impl Fn(&RecordSet) -> Vec<Record>,
+) -> Option<String> {
+    let set = record_sets(inventory).into_iter().find(|set| set.place() == drift.what)?;
+    let exact = drift.found.split_once("that is ").map(|(_, exact)| exact);
+    // What was deleted has nothing to be deleted.
+    let found = exact.map_or(Some(Vec::new()), |text| serde_json::from_str(text).ok())?;
+    Some(batch_command(&set.zone.id, &[(found, wanted(&set))]))
 }
 
 /// One batch: everything old is deleted before anything new is created.
@@ -78,6 +75,16 @@ fn cli_record(record: &Record) -> serde_json::Value {
         object.extend(record.rest.clone());
     }
     value
+}
+
+/// The commands that set every place to `share` again, each with the name of its place: the way out of
+/// a drift for who wants the run to go on.
+pub fn share_commands(inventory: &Inventory, routes: &[&Route], pairs: &[Pair], share: Share) -> Vec<(String, String)> {
+    let at = |r: &&Route| {
+        let route = Route { actions: at_share(&r.actions, pairs, share), ..(*r).clone() };
+        (r.at.arn().to_owned(), route_command(&inventory.region, &route))
+    };
+    routes.iter().map(at).collect()
 }
 
 impl Operation {

@@ -18,6 +18,7 @@ use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
 use super::names::SimNames;
+use super::notices::SimMessage;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::traffic::Traffic;
@@ -66,6 +67,9 @@ pub struct Universe {
     /// By resource.
     pub scaling: BTreeMap<String, SimScaling>,
     pub alarms: BTreeMap<String, Alarm>,
+    /// Messages that were sent to topics, oldest first.
+    #[serde(default)]
+    pub messages: Vec<SimMessage>,
     pub traffic: Traffic,
     /// Hosted zones, where traffic moves by records.
     #[serde(default)]
