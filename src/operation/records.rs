@@ -222,7 +222,7 @@ fn told(records: &[Record]) -> String {
 fn barred(scene: &Scene, goal: &Goal, sight: &Sight, compared: &[Compared]) -> Option<Drift> {
     let last = scene.written.first().copied().unwrap_or(Share::NONE);
     let expected = |c: &Compared| scene.green_name().map_or(c.set.recorded.clone(), |g| c.set.at_share(&g, last));
-    let foreign = compared.iter().find(|c| !c.ours && !(goal.homeward && c.gone()));
+    let foreign = compared.iter().find(|c| !(c.ours || goal.homeward && c.gone()));
     let drifted = foreign.map(|c| drift(&c.set, &expected(c), &c.found));
     drifted.or_else(|| if goal.homeward { None } else { stranger(scene, sight) })
 }

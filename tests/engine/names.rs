@@ -345,7 +345,7 @@ fn clients_that_do_not_follow_hold_the_stage() {
     assert!(lab.advance(false, false).reached(), "{}", lab.story());
 
     let mut blind = at_stage(BY_RECORDS, 0);
-    blind.sim.with(|u| add_hidden(u)).unwrap();
+    blind.sim.with(add_hidden).unwrap();
     blind.tampered = true;
     let end = blind.advance(false, false);
     assert!(matches!(end, End::Stop(Stop::Held)), "{end:?}\n{}", blind.story());

@@ -1216,3 +1216,21 @@ fn the_sound_playbook_has_no_finding() {
     assert_eq!(decoded.findings, []);
     assert!(decoded.playbook.is_some());
 }
+
+/// Weights of records are coarser than those of target groups; the line is that of the share.
+#[test]
+fn shares_that_records_cannot_express() {
+    let text = but("shift: { listener_weights: {} }", "shift: { dns_weights: {} }");
+    let decoded = super::read(&text);
+    assert!(decoded.findings.is_empty(), "{:?}", decoded.findings);
+    for (share, can) in [("0.3%", false), ("0.4%", true), ("0.1%", false)] {
+        let first = text.find("- { green: ").expect("a stage") + "- { green: ".len();
+        let end = first + text[first..].find(',').expect("a bake");
+        let text = format!("{}{share}{}", &text[..first], &text[end..]);
+        let refused = super::rules(&text).contains(&"share-not-expressible".to_owned());
+        assert_eq!(refused, !can, "{share}");
+        let shown = shown(&text);
+        assert_eq!(shown.contains(&format!("weighted records cannot give green {share}")), !can, "{shown}");
+        assert!(can || shown.contains("write `0.4%`"), "{shown}");
+    }
+}

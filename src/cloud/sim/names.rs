@@ -315,6 +315,10 @@ mod tests {
         Record { set_identifier: Some(identifier.to_owned()), weight: Some(weight), ..of.clone() }
     }
 
+    fn one(record: &Record) -> &[Record] {
+        std::slice::from_ref(record)
+    }
+
     fn change(sim: &Sim, delete: &[Record], create: &[Record]) -> Result<String, CloudError> {
         let (delete, create) = (delete.to_vec(), create.to_vec());
         sim.change_records(&RecordChange { zone: ZONE.to_owned(), comment: String::new(), delete, create })
@@ -355,16 +359,16 @@ mod tests {
         }
         refused_with(&sim, &[member(&api, "blue", 1)], &[], "was not found");
         let shouted = Record { name: "API.example.com".to_owned(), ..api.clone() };
-        change(&sim, &[shouted], std::slice::from_ref(&api)).unwrap();
+        change(&sim, &[shouted], one(&api)).unwrap();
     }
 
     #[test]
     fn a_batch_happens_whole_or_not_at_all() {
         let (sim, api) = (sim(), api(&sim()));
         let blue = member(&api, "blue", 10);
-        refused_with(&sim, std::slice::from_ref(&api), &[blue.clone(), member(&api, "green", 256)], "0 to 255");
-        refused_with(&sim, std::slice::from_ref(&api), &[blue.clone(), blue.clone()], "already exists");
-        change(&sim, &[api.clone()], &[blue.clone()]).unwrap();
+        refused_with(&sim, one(&api), &[blue.clone(), member(&api, "green", 256)], "0 to 255");
+        refused_with(&sim, one(&api), &[blue.clone(), blue.clone()], "already exists");
+        change(&sim, one(&api), one(&blue)).unwrap();
         // The second look at the same values fails: it is a compare-and-swap.
         refused_with(&sim, &[api], &[blue], "was not found");
     }
@@ -373,8 +377,8 @@ mod tests {
     fn simple_weighted_and_other_policies_do_not_mix() {
         let (sim, api) = (sim(), api(&sim()));
         refused_with(&sim, &[], &[member(&api, "green", 1)], "a non-weighted set exists");
-        change(&sim, &[api.clone()], &[member(&api, "blue", 1)]).unwrap();
-        refused_with(&sim, &[], &[api.clone()], "a weighted set exists");
+        change(&sim, one(&api), &[member(&api, "blue", 1)]).unwrap();
+        refused_with(&sim, &[], one(&api), "a weighted set exists");
         let mut here = member(&api, "here", 1);
         here.weight = None;
         here.rest.insert("Region".to_owned(), "eu-central-1".into());
@@ -385,7 +389,7 @@ mod tests {
     #[test]
     fn the_form_of_a_record_is_checked() {
         let (sim, api) = (sim(), api(&sim()));
-        refused_with(&sim, &[api.clone()], &[Record { ttl: Some(60), ..api.clone() }], "neither a TTL");
+        refused_with(&sim, one(&api), &[Record { ttl: Some(60), ..api.clone() }], "neither a TTL");
         refused_with(&sim, &[], &[Record { ttl: None, ..plain("new", "A", "192.0.2.1") }], "needs a TTL");
         refused_with(&sim, &[], &[Record { weight: Some(1), ..plain("new", "A", "192.0.2.1") }], "set identifier");
         let long = member(&plain("new", "A", "192.0.2.1"), &"x".repeat(129), 1);
@@ -398,18 +402,18 @@ mod tests {
     #[test]
     fn a_set_has_one_ttl_and_at_most_100_members() {
         let sim = sim();
-        let one = |n: u32| member(&plain("new", "A", "192.0.2.1"), &format!("m{n}"), 1);
-        let slow = Record { ttl: Some(300), ..one(1) };
-        refused_with(&sim, &[], &[one(0), slow], "must contain the same TTL");
-        let full: Vec<Record> = (0..100).map(one).collect();
+        let nth = |n: u32| member(&plain("new", "A", "192.0.2.1"), &format!("m{n}"), 1);
+        let slow = Record { ttl: Some(300), ..nth(1) };
+        refused_with(&sim, &[], &[nth(0), slow], "must contain the same TTL");
+        let full: Vec<Record> = (0..100).map(nth).collect();
         change(&sim, &[], &full).unwrap();
-        refused_with(&sim, &[], &[one(100)], "more than 100 members");
+        refused_with(&sim, &[], &[nth(100)], "more than 100 members");
     }
 
     #[test]
     fn a_change_is_pending_for_some_seconds() {
         let (sim, api) = (sim(), api(&sim()));
-        let id = change(&sim, &[api.clone()], &[api]).unwrap();
+        let id = change(&sim, one(&api), one(&api)).unwrap();
         assert_eq!(sim.change_in_sync(&id), Ok(false));
         pass(&sim, 31);
         assert_eq!(sim.change_in_sync(&id), Ok(true));
@@ -421,7 +425,7 @@ mod tests {
     fn a_zone_of_a_service_is_that_services() {
         let (sim, api) = (sim(), api(&sim()));
         sim.with(|u| u.names.zones.get_mut(ZONE).unwrap().zone.linked_service = Some("AWS Cloud Map".into())).unwrap();
-        let error = change(&sim, &[api.clone()], &[api]).unwrap_err();
+        let error = change(&sim, one(&api), one(&api)).unwrap_err();
         assert_eq!(error.cause, Cause::Denied);
         assert!(error.message.contains("AWS Cloud Map"), "{error}");
     }
@@ -431,11 +435,11 @@ mod tests {
         let kinds = |sim: &Sim| sim.universe().violations.iter().map(|v: &Violation| v.kind).collect::<Vec<_>>();
         let (sim, api) = (sim(), api(&sim()));
         let other = Record { alias_target: None, ..member(&plain("api", "A", "192.0.2.1"), "other", 5) };
-        change(&sim, &[api.clone()], &[member(&api, "blue", 5)]).unwrap();
+        change(&sim, one(&api), &[member(&api, "blue", 5)]).unwrap();
         let theirs = Tamper::PutRecord { zone: ZONE.to_owned(), record: Box::new(other.clone()) };
         assert!(sim.with(|u| u.tamper(&theirs)).unwrap());
         assert_eq!(kinds(&sim), []);
-        change(&sim, &[other.clone()], &[Record { weight: Some(50), ..other.clone() }]).unwrap();
+        change(&sim, one(&other), &[Record { weight: Some(50), ..other.clone() }]).unwrap();
         assert_eq!(kinds(&sim), [ViolationKind::ForeignChanged]);
         let heavy = Record { weight: Some(50), ..other.clone() };
         let zero = |r: &Record| Record { weight: Some(0), ..r.clone() };
@@ -450,8 +454,8 @@ mod tests {
     fn reads_lag_and_swaps_do_not() {
         let (sim, api) = (sim(), api(&sim()));
         sim.with(|u| u.knobs.read_lag_ms = 60_000).unwrap();
-        change(&sim, &[api.clone()], &[member(&api, "blue", 5)]).unwrap();
+        change(&sim, one(&api), &[member(&api, "blue", 5)]).unwrap();
         assert!(sim.records(ZONE).unwrap().contains(&api), "a read may show the past");
-        refused_with(&sim, &[api.clone()], &[api], "was not found");
+        refused_with(&sim, one(&api), one(&api), "was not found");
     }
 }
