@@ -35,6 +35,9 @@ pub struct Inventory {
     pub scaling: Option<ScalableTarget>,
     /// The alarms that the playbook names, those that exist.
     pub alarms: Vec<Alarm>,
+    /// The SNS topics that the playbook names, each with why it cannot be used, where it cannot.
+    #[serde(default)]
+    pub topics: BTreeMap<String, Option<String>>,
     /// The existing load balancer that `dns_weights.green_load_balancer` names.
     #[serde(default)]
     pub green_balancer: Option<LoadBalancer>,

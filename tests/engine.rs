@@ -8,6 +8,7 @@ mod assessment;
 mod balancers;
 mod drift;
 mod fold;
+mod hooks;
 mod lab;
 mod paths;
 mod planning;

@@ -21,6 +21,7 @@ mod tamper;
 mod tasks;
 mod traffic;
 mod universe;
+mod visits;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,6 +33,7 @@ pub use balancers::{Departed, SimBalancer};
 pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
+pub use notices::SimMessage;
 pub use scaling::SimScaling;
 pub use scenario::{Scenario, UnknownScenario};
 pub use store::StoreError;

@@ -362,6 +362,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         subnets: dual.into_iter().chain(green).collect(),
         scaling: BTreeMap::new(),
         alarms: BTreeMap::new(),
+        messages: Vec::new(),
         traffic: Traffic {
             per_minute: PER_MINUTE,
             base_errors: 0.001,

@@ -17,6 +17,7 @@ use super::balancers::SimBalancer;
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
+use super::notices::SimMessage;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::traffic::Traffic;
@@ -65,6 +66,9 @@ pub struct Universe {
     /// By resource.
     pub scaling: BTreeMap<String, SimScaling>,
     pub alarms: BTreeMap<String, Alarm>,
+    /// Messages that were sent to topics, oldest first.
+    #[serde(default)]
+    pub messages: Vec<SimMessage>,
     pub traffic: Traffic,
     /// The next full minute, in which auto scaling looks at the load.
     pub next_tick: DateTime<Utc>,
