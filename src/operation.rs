@@ -10,6 +10,7 @@ mod commands;
 mod fleets;
 mod green;
 mod in_place;
+mod quiet;
 mod records;
 mod routes;
 mod scaling;
@@ -22,7 +23,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::balancer::{AwaitBalancer, CopyListeners, ListenerCopy, RuleCopy};
-pub use self::commands::{home_commands, share_commands};
+pub use self::commands::{drifted_record_command, home_commands, record_commands, share_commands};
+pub use self::records::green_name;
 pub use self::way::{places, strayed};
 use crate::clock::Clock;
 use crate::cloud::balancers::NewLoadBalancer;
@@ -68,6 +70,8 @@ pub enum Operation {
     },
     /// Adds green to every route at weight 0.
     JoinRoutes,
+    /// Turns every simple record into a weighted set with blue alone in it.
+    JoinRecords,
     /// Removes the rule that the named probe created.
     RemoveProbe {
         probe: String,
@@ -84,6 +88,8 @@ pub enum Operation {
     Drain {
         seconds: u64,
     },
+    /// Waits until nobody asks blue any more; changes nothing.
+    AwaitQuiet,
     ScaleToZero {
         cluster: String,
         service: String,
@@ -232,6 +238,8 @@ pub struct Fleet {
 pub enum Outcome {
     /// Done and verified; what was made.
     Done(Made),
+    /// Written, and under way: what a later look must know of it.
+    Underway(Made),
     /// Not yet, for this reason; look again later.
     NotYet(String),
     /// Not, and waiting will not help.
@@ -339,11 +347,13 @@ impl Operation {
             Operation::CreateService(new) => green::create_service(scene, new),
             Operation::AwaitGreen { .. } => green::await_healthy(scene),
             Operation::JoinRoutes => routes::shift(scene, Share::NONE),
+            Operation::JoinRecords => records::shift(scene, Share::NONE),
             Operation::RemoveProbe { .. } => green::remove_probes(scene),
             Operation::Shift { share } => way::shift(scene, *share),
             Operation::GoHome => way::go_home(scene),
-            Operation::ReplaceBlue => routes::replace_blue(scene),
+            Operation::ReplaceBlue => way::replace_blue(scene),
             Operation::Drain { seconds } => Ok(blue::drain(scene, *seconds)),
+            Operation::AwaitQuiet => quiet::await_quiet(scene),
             Operation::ScaleToZero { cluster, service } => blue::scale_to_zero(scene, cluster, service),
             Operation::RemoveService { cluster, service } => blue::remove(scene, cluster, service),
         }
@@ -361,11 +371,13 @@ impl Operation {
             Operation::HoldScaling(hold) => scaling::release(scene, hold),
             Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
+            Operation::JoinRecords => Ok(quiet::await_resolvers(scene)),
             _ => Ok(Outcome::done()),
         }
     }
 
-    /// Whether undoing removes something that the run created, which a rollback does only when asked.
+    /// Whether undoing removes something that the run created, or belongs to that, which a rollback
+    /// does only when asked.
     pub fn creates(&self) -> bool {
         matches!(
             self,
@@ -373,6 +385,7 @@ impl Operation {
                 | Operation::RegisterTaskDefinition(_)
                 | Operation::CreateService(_)
                 | Operation::CopyScaling(_)
+                | Operation::JoinRecords
                 | Operation::CreateLoadBalancer(_)
                 // Those of a load balancer that the run created go with it.
                 | Operation::CreateListeners(CopyListeners { load_balancer: Some(_), .. })
@@ -381,12 +394,13 @@ impl Operation {
 
     /// Whether the operation changes nothing, and only waits for the world.
     pub fn only_waits(&self) -> bool {
-        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. } | Operation::AwaitLoadBalancer(_))
+        let waits = matches!(self, Operation::AwaitGreen { .. } | Operation::AwaitLoadBalancer(_));
+        waits || matches!(self, Operation::Drain { .. } | Operation::AwaitQuiet)
     }
 
     /// Whether it touches the places where traffic is told where to go, so that the way home restores them.
     pub fn joins(&self) -> bool {
-        matches!(self, Operation::JoinRoutes)
+        matches!(self, Operation::JoinRoutes | Operation::JoinRecords)
     }
 
     /// Whether there is anything to undo beside the routes.
@@ -425,11 +439,13 @@ impl Operation {
             }
             Operation::AwaitGreen { timeout } => format!("wait until green is healthy, at most {timeout}"),
             Operation::JoinRoutes => "add green to every route at weight 0".to_owned(),
+            Operation::JoinRecords => "turn every simple record into a weighted one, with blue alone".to_owned(),
             Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
             Operation::Shift { share } => format!("give green {share} of the traffic"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
-            Operation::ReplaceBlue => "put green in blue's place in every route".to_owned(),
+            Operation::ReplaceBlue => "put green in blue's place".to_owned(),
             Operation::Drain { seconds } => format!("wait {seconds} s for blue's connections to end"),
+            Operation::AwaitQuiet => "wait until nobody asks blue any more".to_owned(),
             Operation::ScaleToZero { service, .. } => format!("scale {service} to zero tasks"),
             Operation::RemoveService { service, .. } => format!("delete the service {service}"),
         }
@@ -447,6 +463,7 @@ impl Operation {
             }
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
+            Operation::JoinRecords => "answers stay the same; whoever manages the records elsewhere sees a difference",
             Operation::Shift { .. } => "requests reach green",
             Operation::ReplaceBlue => "there is no way back through `migrate rollback` from here",
             _ => "",

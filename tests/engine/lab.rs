@@ -13,13 +13,15 @@ use migrate::execute::ask::{self, Ask, Retire, Return};
 use migrate::execute::{Observer, Run, Stop, removes_green};
 use migrate::finding::{Finding, blocks};
 use migrate::inventory::Inventory;
+use migrate::inventory::record::same_records;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
-use migrate::operation::{green_key, pair};
+use migrate::operation::{green_key, green_name, pair};
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
 use migrate::report::outcome::standing;
+use migrate::traffic::records::record_sets;
 use migrate::traffic::{Pair, at_share, same};
 use serde_json::Value;
 
@@ -203,6 +205,20 @@ service: { cluster: prod, name: web }
 green:
   network: { subnets: [subnet-0a1, subnet-0b2] }
 shift: { listener_weights: {} }
+stages:
+  - { green: 10%, bake: 5m }
+  - { green: 50%, bake: 5m, approve: true }
+  - { green: 100%, bake: 6m }
+";
+
+/// The same over records.
+pub const BY_RECORDS: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { dns_weights: {} }
 stages:
   - { green: 10%, bake: 5m }
   - { green: 50%, bake: 5m, approve: true }
@@ -400,6 +416,22 @@ impl Lab {
         }
         if matches!(self.playbook.shift, Shift::ListenerWeights(_)) {
             self.assert_routes_as_told(&progress);
+        }
+        if matches!(self.playbook.shift, Shift::DnsWeights(_)) {
+            self.assert_records_as_told(&progress);
+        }
+    }
+
+    fn assert_records_as_told(&self, progress: &Progress) {
+        let plan = &progress.header.plan;
+        let green = green_name(&progress.header.run, &plan.inventory, &progress.made).expect("green's load balancer");
+        let universe = self.sim.universe();
+        for set in record_sets(&plan.inventory) {
+            let zone = &universe.names.zones[&set.zone.id].records.actual;
+            let shown: Vec<_> = zone.iter().filter(|r| r.name == set.name && r.kind == set.kind).cloned().collect();
+            let told = set.at_share(&green, progress.share);
+            let what = set.place();
+            assert!(same_records(&shown, &told), "{what} shows {shown:?}, the journal says {told:?}\n{}", self.story());
         }
     }
 
