@@ -11,4 +11,5 @@ mod hooks;
 mod lab;
 mod paths;
 mod planning;
+mod smoke;
 mod sweeps;

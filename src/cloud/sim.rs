@@ -20,6 +20,7 @@ mod store;
 mod tamper;
 mod tasks;
 mod traffic;
+mod trials;
 mod universe;
 mod visits;
 

@@ -234,8 +234,7 @@ fn every_field_arrives() {
               "run": [
                 "hold"
               ],
-              "timeout": "30s",
-              "on_failure": "hold"
+              "timeout": "30s"
             }
           }
         ],

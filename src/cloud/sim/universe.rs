@@ -69,6 +69,9 @@ pub struct Universe {
     /// Messages that were sent to topics, oldest first.
     #[serde(default)]
     pub messages: Vec<SimMessage>,
+    /// Test rules that not every read shows yet, and when each will.
+    #[serde(default)]
+    pub unborn_rules: BTreeMap<String, DateTime<Utc>>,
     pub traffic: Traffic,
     /// The next full minute, in which auto scaling looks at the load.
     pub next_tick: DateTime<Utc>,
