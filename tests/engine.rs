@@ -5,6 +5,7 @@
 //! or exactly the origin.
 
 mod assessment;
+mod balancers;
 mod drift;
 mod fold;
 mod hooks;

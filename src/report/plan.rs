@@ -228,7 +228,6 @@ fn outside(out: &mut String, plan: &Plan) {
     }
 }
 
-/// The telling part of an ARN: the name of a target group, otherwise what stands behind the last slash.
 /// The telling part of an ARN: the name of a target group or a load balancer, otherwise what stands behind the last slash.
 pub(super) fn last(arn: &str) -> &str {
     if let Some((_, rest)) = arn.split_once(":targetgroup/") {

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(sim.create_test_rule(&wanted).unwrap(), arn, "again is the same");
         assert_eq!(sim.universe().traffic.epochs.last().cloned(), flows, "no user notices");
         let listeners = [wanted.listener.clone()];
-        assert_eq!(sim.test_rules(&listeners, &wanted.tags).unwrap(), [arn.clone()]);
+        assert_eq!(sim.test_rules(&listeners, &wanted.tags).unwrap(), [arn.as_str()]);
         let ask = |host: &str| {
             let request = Request {
                 url: "https://web.example.com/".to_owned(),
