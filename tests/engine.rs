@@ -12,4 +12,5 @@ mod hooks;
 mod lab;
 mod paths;
 mod planning;
+mod smoke;
 mod sweeps;
