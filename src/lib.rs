@@ -11,6 +11,7 @@
 //! | playbook | what the user wishes, in YAML |
 //! | inventory | what exists: services, task definitions, target groups, routes, alarms |
 //! | route | a listener's default action or a rule: a list of actions with weights |
+//! | record, record set | what Route 53 answers to a name and type: one record, or several with weights |
 //! | finding | something wrong or notable, with severity, evidence and remedy |
 //! | plan | the ordered operations that lead from the inventory to the playbook |
 //! | operation | one change to the cloud: observe, apply, verify, undo |
@@ -81,9 +82,10 @@
 //! 2. Blue keeps serving and keeps its capacity until `finish`. Nothing that this tool did not
 //!    create is deleted before.
 //! 3. Never a positive weight on a target group without enough healthy targets. Never all weights zero.
-//! 4. Every write to a route re-reads it first; what is neither what we last wrote nor what we want
+//! 4. Every write to a route or record re-reads it first; what is neither what we last wrote nor what we want
 //!    is drift, and drift holds. Everything in a route that is not ours survives byte for byte.
-//! 5. Set is not applied: after each shift all routes are read back, all pages.
+//! 5. Set is not applied: after each shift all routes are read back, all pages; records count when
+//!    all of Route 53's servers answer with them.
 //! 6. A rollback restores what was recorded before the first change, in one step, capacity first,
 //!    and is verified. If it cannot be, the run is stuck, and says what is left to do by hand.
 //! 7. Missing data is never health. A monitoring outage holds; it never rolls back, never advances.

@@ -207,6 +207,8 @@ pub const GREEN_BALANCER: &str = "load-balancer";
 pub const GREEN_BALANCER_DNS: &str = "load-balancer-dns";
 /// The name under which the hosted zone of its DNS name is made.
 pub const GREEN_BALANCER_ZONE: &str = "load-balancer-zone";
+/// Marks, before a hosted zone and what was written there, the id of a change that takes effect by and by.
+pub const CHANGE: &str = "change:";
 /// Marks, before a resource, that the way home has set its auto scaling back already.
 pub const SCALING_RELEASED: &str = "scaling-released:";
 

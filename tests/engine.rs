@@ -10,6 +10,7 @@ mod drift;
 mod fold;
 mod hooks;
 mod lab;
+mod names;
 mod paths;
 mod planning;
 mod smoke;

@@ -11,6 +11,7 @@ mod estate;
 mod faults;
 mod itself;
 mod migration;
+mod names;
 mod refusals;
 mod rules;
 mod servers;

@@ -13,7 +13,7 @@ use chrono::TimeDelta;
 
 use super::routes::{capacity, outdated, redeployed, too_few};
 use super::scaling::released_key;
-use super::{Drift, Made, Outcome, Scene};
+use super::{CHANGE, Drift, Made, Outcome, Scene};
 use crate::clock::Wake;
 use crate::cloud::names::RecordChange;
 use crate::cloud::{Cause, CloudError, Sight, Watch};
@@ -29,7 +29,7 @@ const HOME: &str = "home";
 
 /// The name under which the id of a change is kept.
 fn change_key(zone: &str, goal: &str) -> String {
-    format!("change:{zone}:{goal}")
+    format!("{CHANGE}{zone}:{goal}")
 }
 
 /// What the records shall become.
