@@ -364,6 +364,7 @@ impl<'a> Run<'a> {
         Scene {
             cloud: self.cloud,
             clock: self.clock,
+            errands: self.errands,
             made: &self.progress.made,
             playbook: &plan.playbook,
             inventory: &plan.inventory,

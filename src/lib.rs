@@ -22,6 +22,8 @@
 //! | hold | stop moving, change nothing, say why |
 //! | roll back | of a run: traffic home to blue. *Undo* is of one operation |
 //! | run, journal | one migration; its append-only record |
+//! | hook, notice | what is called around a shift; what others are told |
+//! | smoke test | a request that green alone answers, before any user's |
 //! | drift | the world is not as the journal says, and we did not do it |
 //!
 //! *Service, task, cluster, deployment, target, alarm, revision, listener* and *rule* keep AWS's
@@ -69,8 +71,8 @@
 //! | [`report`] | the only module that prints: outcomes, exit codes, diagnostics, the live view |
 //! | [`cli`] | the arguments, and the only composition root |
 //!
-//! `finding`, `inventory`, `traffic`, `gate`, `playbook`, `assess`, `plan` and `execute::decide` are
-//! the pure floors: they read no clock, no file, no environment and no random source, and keep to
+//! `finding`, `inventory`, `traffic`, `gate`, `playbook`, `assess`, `plan`, `execute::decide` and
+//! `execute::owed` are the pure floors: they read no clock, no file, no environment and no random source, and keep to
 //! ordered maps.
 //!
 //! # Invariants
@@ -115,6 +117,8 @@
 //! * A rule of the real cloud that hurts: [`cloud::sim`] enforces it, with a test of its own.
 //! * A criterion of the gate: [`gate`], and the reading of its evidence in both clouds.
 //! * A way for a run to go: an arm of `execute::decide`, an event only if something new *happened*.
+//! * A moment at which hooks are called: `journal::calls` says when it is due, `execute::owed` what is
+//!   called then, and an arm of `execute::decide` where it stands between the other steps.
 //! * A verb: its arguments in [`cli`], its first event, its ending in [`report`].
 
 pub mod assess;

@@ -14,6 +14,7 @@ mod quiet;
 mod records;
 mod routes;
 mod scaling;
+mod smoke;
 mod swap;
 mod way;
 
@@ -29,8 +30,9 @@ pub use self::way::{places, strayed};
 use crate::clock::Clock;
 use crate::cloud::balancers::NewLoadBalancer;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
+use crate::errand::Errands;
 use crate::inventory::{Action, Inventory, Route, Suspension};
-use crate::playbook::{Period, Playbook, Shift};
+use crate::playbook::{Period, Playbook, Shift, Smoke};
 use crate::traffic::{Pair, Share, weights};
 
 /// One change, as the plan holds it.
@@ -76,6 +78,8 @@ pub enum Operation {
     RemoveProbe {
         probe: String,
     },
+    /// Asks green, before any user does.
+    Smoke(SmokeTest),
     /// Gives green this share in every route.
     Shift {
         share: Share,
@@ -156,6 +160,16 @@ impl HoldScaling {
     }
 }
 
+/// A request that green must answer before a stage begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeTest {
+    /// 1-based.
+    pub stage: usize,
+    pub smoke: Smoke,
+    /// ARNs of the listeners that get a rule for it; none where green is asked directly.
+    pub listeners: Vec<String>,
+}
+
 /// Gives green blue's auto scaling, with everything suspended: policies arrive one by one, and none
 /// shall act before all are there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +216,7 @@ pub const SCALING_RELEASED: &str = "scaling-released:";
 pub struct Scene<'a> {
     pub cloud: &'a dyn Cloud,
     pub clock: &'a dyn Clock,
+    pub errands: &'a dyn Errands,
     pub made: &'a Made,
     pub playbook: &'a Playbook,
     /// The estate as it was recorded before the first change.
@@ -351,6 +366,7 @@ impl Operation {
             Operation::JoinRoutes => routes::shift(scene, Share::NONE),
             Operation::JoinRecords => records::shift(scene, Share::NONE),
             Operation::RemoveProbe { .. } => green::remove_probes(scene),
+            Operation::Smoke(test) => smoke::perform(scene, test),
             Operation::Shift { share } => way::shift(scene, *share),
             Operation::GoHome => way::go_home(scene),
             Operation::ReplaceBlue => way::replace_blue(scene),
@@ -374,6 +390,7 @@ impl Operation {
             Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
             Operation::JoinRecords => Ok(quiet::await_resolvers(scene)),
+            Operation::Smoke(test) => smoke::undo(scene, test),
             _ => Ok(Outcome::done()),
         }
     }
@@ -443,6 +460,7 @@ impl Operation {
             Operation::JoinRoutes => "add green to every route at weight 0".to_owned(),
             Operation::JoinRecords => "turn every simple record into a weighted one, with blue alone".to_owned(),
             Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
+            Operation::Smoke(test) => format!("ask green for {} before stage {}", test.smoke.http, test.stage),
             Operation::Shift { share } => format!("give green {share} of the traffic"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
             Operation::ReplaceBlue => "put green in blue's place".to_owned(),
@@ -466,6 +484,7 @@ impl Operation {
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
             Operation::JoinRecords => "answers stay the same; whoever manages the records elsewhere sees a difference",
+            Operation::Smoke(_) => "for some seconds a rule that only the test meets stands before the others",
             Operation::Shift { .. } => "requests reach green",
             Operation::ReplaceBlue => "there is no way back through `migrate rollback` from here",
             _ => "",

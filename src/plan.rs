@@ -12,7 +12,7 @@ mod listener;
 mod savings;
 mod swap;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -23,10 +23,10 @@ use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
 use crate::operation::{
-    AssociateGreen, CloneService, CopyScaling, Drift, HoldScaling, Made, Operation, drifted_record_command, green_key,
-    green_name, home_commands, pair, record_commands, share_commands,
+    AssociateGreen, CloneService, CopyScaling, Drift, HoldScaling, Made, Operation, SmokeTest, drifted_record_command,
+    green_key, green_name, home_commands, pair, record_commands, share_commands,
 };
-use crate::playbook::{Playbook, RetireBlue, Shift};
+use crate::playbook::{Playbook, RetireBlue, Shift, Stage};
 use crate::traffic::{Pair, Share, takes_part};
 
 /// Version of the plan's format.
@@ -44,6 +44,9 @@ pub struct Plan {
     pub prepare: Vec<Planned>,
     /// What `finish` does, in order.
     pub finish: Vec<Planned>,
+    /// Smoke tests, each before its stage.
+    #[serde(default)]
+    pub tests: Vec<Planned>,
 }
 
 /// One operation under the name that the journal uses.
@@ -98,6 +101,7 @@ impl Plan {
             inventory: without_secrets(inventory),
             prepare,
             finish,
+            tests: tests(playbook, inventory),
         }
     }
 
@@ -186,15 +190,20 @@ impl Plan {
         }
     }
 
+    /// The smoke test before a stage.
+    pub fn test(&self, stage: usize) -> Option<&Planned> {
+        self.tests.iter().find(|p| matches!(&p.operation, Operation::Smoke(test) if test.stage == stage))
+    }
+
     pub fn operation(&self, id: &str) -> Option<&Operation> {
-        self.prepare.iter().chain(&self.finish).find(|p| p.id == id).map(|p| &p.operation)
+        self.prepare.iter().chain(&self.finish).chain(&self.tests).find(|p| p.id == id).map(|p| &p.operation)
     }
 
     /// When each stage runs, if the run is driven by `advance --all` from `begins` on.
     pub fn schedule(&self, begins: DateTime<Utc>) -> Vec<ScheduledStage> {
         let mut at = begins;
         let following = self.following();
-        let stage = |(index, stage): (usize, &crate::playbook::Stage)| {
+        let stage = |(index, stage): (usize, &Stage)| {
             let bake = TimeDelta::from_std(stage.bake.0).unwrap_or(TimeDelta::MAX / 2);
             let begins = at;
             at = at.checked_add_signed(bake + following).unwrap_or(DateTime::<Utc>::MAX_UTC);
@@ -255,6 +264,20 @@ impl Plan {
         compare("the playbook", self.playbook == now.playbook);
         differences
     }
+}
+
+fn tests(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
+    let blue: Vec<String> = taking_part(inventory).iter().map(|g| g.arn.clone()).collect();
+    let shared = matches!(playbook.shift, Shift::ListenerWeights(_));
+    let moving = inventory.routes.iter().filter(|r| shared && takes_part(&r.actions, &blue));
+    let listeners: BTreeSet<&String> = moving.map(|r| &r.listener).collect();
+    let listeners: Vec<String> = listeners.into_iter().cloned().collect();
+    let stages = playbook.stages.iter().zip(1..);
+    let test = |(stage, number): (&Stage, usize)| {
+        let test = SmokeTest { stage: number, smoke: stage.smoke.clone()?, listeners: listeners.clone() };
+        Some(Planned::new(format!("smoke-stage-{number}"), Operation::Smoke(test)))
+    };
+    stages.filter_map(test).collect()
 }
 
 /// The first 16 hexadecimal digits of a SHA-256: enough to tell two playbooks or plans apart.

@@ -13,4 +13,5 @@ mod lab;
 mod names;
 mod paths;
 mod planning;
+mod smoke;
 mod sweeps;

@@ -22,6 +22,7 @@ mod store;
 mod tamper;
 mod tasks;
 mod traffic;
+mod trials;
 mod universe;
 mod visits;
 

@@ -244,6 +244,10 @@ fn before_shift(progress: &Progress, goal: Goal, now: DateTime<Utc>) -> Step {
     if !under_way && let Some(step) = hooked(progress, Moment::BeforeShift, next) {
         return step;
     }
+    let test = progress.header.plan.test(next).map(std::slice::from_ref);
+    if !under_way && let Some(step) = test.and_then(|test| operations(progress, test, now)) {
+        return step;
+    }
     let shift = Step::Shift { stage: next, share: progress.header.plan.share(next) };
     let Some(attempt) = progress.shift.as_ref().map(|s| &s.attempt) else { return shift };
     match trouble(attempt, ATTEMPTS, now) {
@@ -363,11 +367,19 @@ fn next_undo(progress: &Progress) -> Option<&Planned> {
                 && progress.operations.get(&p.id).is_some_and(|a| a.done)
         })
     };
-    plan.prepare.iter().rev().find(|p| {
-        let begun = progress.operations.contains_key(&p.id);
+    let unclear = |p: &&Planned| {
         let undone = progress.undos.get(&p.id).is_some_and(|a| a.done);
-        let wanted = p.operation.undoable() && (progress.remove_green || !p.operation.creates());
-        begun && wanted && !undone && !removed(&p.id)
+        !undone && progress.operations.get(&p.id).is_some_and(|a| !a.done)
+    };
+    // A smoke test that is done has removed its rule; one that broke off may have left it.
+    let left = plan.tests.iter().rev().find(unclear);
+    left.or_else(|| {
+        plan.prepare.iter().rev().find(|p| {
+            let begun = progress.operations.contains_key(&p.id);
+            let undone = progress.undos.get(&p.id).is_some_and(|a| a.done);
+            let wanted = p.operation.undoable() && (progress.remove_green || !p.operation.creates());
+            begun && wanted && !undone && !removed(&p.id)
+        })
     })
 }
 
@@ -393,7 +405,8 @@ fn remaining_undos(progress: &Progress) -> Vec<&Planned> {
     let mut rest = progress.clone();
     let mut found = Vec::new();
     while let Some(id) = next_undo(&rest).map(|p| p.id.clone()) {
-        found.extend(progress.header.plan.prepare.iter().find(|p| p.id == id));
+        let plan = &progress.header.plan;
+        found.extend(plan.tests.iter().chain(&plan.prepare).find(|p| p.id == id));
         rest.undos.insert(id, Attempt { since: progress.last.1, failures: 0, done: true, failure: None });
     }
     found

@@ -265,6 +265,11 @@ impl Progress {
             Event::Opened(_) => false,
             Event::Resumed { .. } | Event::Interrupted { .. } => true,
             Event::Called(call) => self.calls.expects(call),
+            // Between the stages only smoke tests are performed.
+            Event::Intended { operation } | Event::Settled { operation, .. } if phase == Open => {
+                let test = self.header.plan.tests.iter().any(|p| p.id == *operation);
+                test && (matches!(event, Event::Intended { .. }) || self.operations.contains_key(operation))
+            }
             Event::Intended { .. } => matches!(phase, Preparing | Finishing),
             Event::Settled { operation, .. } => {
                 matches!(phase, Preparing | Finishing) && self.operations.contains_key(operation)

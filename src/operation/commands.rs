@@ -4,8 +4,8 @@
 //! says so in commands and not in advice.
 
 use super::{
-    CopyListeners, Drift, GREEN_BALANCER, ListenerCopy, Made, Operation, TASK_DEFINITION, green_key, listener_key,
-    probe_key,
+    CopyListeners, Drift, GREEN_BALANCER, ListenerCopy, Made, Operation, SmokeTest, TASK_DEFINITION, green_key,
+    listener_key, probe_key, smoke,
 };
 use crate::inventory::{Action, Inventory, Record, Route, RouteAt};
 use crate::playbook::Shift;
@@ -112,9 +112,20 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// The commands that remove the rules of a smoke test, found by their condition.
+fn test_rule_commands(test: &SmokeTest, region: &str) -> Vec<String> {
+    let query = quoted(&format!("Rules[?Conditions[?{}]].RuleArn", smoke::query(&test.smoke)));
+    let delete = |listener: &String| {
+        let rules = format!("aws elbv2 describe-rules --region {region} --listener-arn {listener}");
+        format!("aws elbv2 delete-rule --region {region} --rule-arn \"$({rules} --query {query} --output text)\"")
+    };
+    test.listeners.iter().map(delete).collect()
+}
+
 fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String> {
     let made = |key: String| made.get(&key);
     match operation {
+        Operation::Smoke(test) => test_rule_commands(test, region),
         Operation::CreateTargetGroup(new) => {
             let arn = made(green_key(&new.from)).cloned().unwrap_or_else(|| {
                 let name = &new.name;

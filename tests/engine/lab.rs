@@ -225,6 +225,26 @@ stages:
   - { green: 100%, bake: 6m }
 ";
 
+/// A smoke test before the first stage, hooks around every shift, and a topic that is told.
+pub const SMOKE_AND_HOOKS: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { listener_weights: {} }
+stages:
+  - { green: 10%, bake: 5m, smoke: { http: \"https://web.example.com/health\", expect: { body: ok } } }
+  - { green: 100%, bake: 6m }
+hooks:
+  before_shift: [{ command: { run: [before] } }]
+  after_shift: [{ command: { run: [after] } }]
+  on_hold: [{ command: { run: [hold] } }]
+  on_rollback: [{ command: { run: [rollback] } }]
+  on_finish: [{ command: { run: [finish] } }]
+notify: { sns: [\"arn:aws:sns:us-east-1:123456789012:deploys\"], on: [hold, rollback] }
+";
+
 impl Lab {
     pub fn new(playbook: Playbook, scenario: Scenario, seed: u64) -> Lab {
         let universe = Universe::for_playbook(&playbook, scenario, seed, epoch());

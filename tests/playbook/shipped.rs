@@ -14,7 +14,8 @@ fn each_is_sound_and_only_the_bold_one_is_warned_about() {
             "ci-pipeline.yaml",
             "linear.yaml",
             "quickstart.yaml",
-            "route53-weighted.yaml"
+            "route53-weighted.yaml",
+            "smoke-and-hooks.yaml"
         ]
     );
     for (name, text) in &playbooks {

@@ -70,6 +70,9 @@ pub struct Universe {
     /// Messages that were sent to topics, oldest first.
     #[serde(default)]
     pub messages: Vec<SimMessage>,
+    /// Test rules that not every read shows yet, and when each will.
+    #[serde(default)]
+    pub unborn_rules: BTreeMap<String, DateTime<Utc>>,
     pub traffic: Traffic,
     /// Hosted zones, where traffic moves by records.
     #[serde(default)]
