@@ -11,6 +11,7 @@ pub mod names;
 pub mod notices;
 pub mod registries;
 pub mod sim;
+pub mod ties;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use self::balancers::Balancers;
 use self::names::Names;
 use self::notices::Notices;
 use self::registries::Registries;
+use self::ties::Ties;
 pub use crate::gate::{Counts, Minute};
 use crate::inventory::{
     Action, Alarm, LoadBalancer, Route, RouteAt, ScalableTarget, Service, Suspension, TargetGroup, TargetHealth, Task,
@@ -29,7 +31,7 @@ use crate::inventory::{
 
 /// Everything that `migrate` asks of a cloud. What only some ways of moving traffic need stands in
 /// traits of its own.
-pub trait Cloud: Balancers + Names + Registries + Notices + Sync {
+pub trait Cloud: Balancers + Names + Registries + Notices + Ties + Sync {
     /// Who we are, where, and for how long. One STS call; the expiry comes from the credentials.
     fn identity(&self) -> Result<Identity, CloudError>;
 

@@ -19,7 +19,9 @@ use sha2::{Digest, Sha256};
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
-use crate::operation::{AssociateGreen, CloneService, CopyScaling, HoldScaling, Operation, home_commands};
+use crate::operation::{
+    AssociateGreen, CloneService, CopyScaling, FLOW_SECONDS, HoldScaling, Operation, home_commands,
+};
 use crate::playbook::{Playbook, RetireBlue, Shift};
 use crate::traffic::{Share, takes_part};
 
@@ -131,6 +133,13 @@ impl Plan {
     /// How long targets of the slowest target group drain.
     pub fn drain_seconds(&self) -> u64 {
         drain_seconds(&self.inventory)
+    }
+
+    /// How long flows may stay on the side that lost its place; 0 where they do not.
+    pub fn flow_seconds(&self) -> u64 {
+        let keeps = matches!(self.playbook.shift, Shift::ListenerSwap(_))
+            && self.inventory.load_balancers.iter().any(|b| b.kind == "network");
+        if keeps { FLOW_SECONDS } else { 0 }
     }
 
     /// Share of a stage; stage 0 is before the first.
@@ -269,6 +278,7 @@ fn probe(playbook: &Playbook, inventory: &Inventory, groups: &[&TargetGroup], ba
         listener,
         host: format!("migrate-{}.invalid", playbook.name),
         blue,
+        alone: None,
         tags: tags(playbook, &BTreeMap::new()),
     }
 }

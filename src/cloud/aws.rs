@@ -30,6 +30,7 @@ mod renames;
 mod routes;
 mod scaling;
 mod tags;
+mod ties;
 
 use std::collections::BTreeMap;
 

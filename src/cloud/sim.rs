@@ -12,6 +12,7 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 mod names;
+mod network;
 mod notices;
 mod registries;
 mod scaling;

@@ -3,7 +3,7 @@
 //! They do what the operations would have done, for the case that those cannot: a run that is stuck
 //! says so in commands and not in advice.
 
-use super::{Made, Operation, TASK_DEFINITION, green_key, probe_key};
+use super::{Made, Operation, Side, TASK_DEFINITION, green_key, probe_key, tie_key};
 use crate::inventory::{Action, Inventory, Route, RouteAt};
 use crate::playbook::Shift;
 
@@ -56,13 +56,25 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
             vec![format!("aws elbv2 delete-target-group --region {region} --target-group-arn {arn}")]
         }
         Operation::AssociateGreen(probe) => {
-            let arn = made(probe_key(&probe.load_balancer)).cloned().unwrap_or_else(|| {
+            let arn = made(probe_key(probe)).cloned().unwrap_or_else(|| {
                 let query = format!("Rules[?Conditions[?contains(Values, `{}`)]].RuleArn", probe.host);
                 let listener = &probe.listener;
                 let query = format!("--query {} --output text", quoted(&query));
                 format!("\"$(aws elbv2 describe-rules --region {region} --listener-arn {listener} {query})\"")
             });
             vec![format!("aws elbv2 delete-rule --region {region} --rule-arn {arn}")]
+        }
+        Operation::TieGroup(tie) => {
+            let arn = made(tie_key(tie)).cloned().unwrap_or_else(|| {
+                // Blue's group stands in other listeners too; only ours are on ports like these.
+                let group = if tie.side == Side::Blue { Some(&tie.blue) } else { made(green_key(&tie.blue)) };
+                let (group, balancer) = (group.map_or("", String::as_str), &tie.load_balancer);
+                let query =
+                    format!("Listeners[?DefaultActions[?TargetGroupArn==`{group}`]]|[?Port>=`65000`].ListenerArn");
+                let query = format!("--query {} --output text", quoted(&query));
+                format!("\"$(aws elbv2 describe-listeners --region {region} --load-balancer-arn {balancer} {query})\"")
+            });
+            vec![format!("aws elbv2 delete-listener --region {region} --listener-arn {arn}")]
         }
         Operation::RegisterTaskDefinition(new) => {
             let arn = made(TASK_DEFINITION.to_owned()).cloned().unwrap_or_else(|| {

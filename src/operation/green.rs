@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::{AssociateGreen, CloneService, Outcome, Scene, TASK_DEFINITION, green_key, probe_key};
+use super::{AssociateGreen, CloneService, Outcome, Scene, Side, TASK_DEFINITION, green_key, probe_key, swap};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, NewRule, NewService, NewTargetGroup, NewTaskDefinition, Watch};
 use crate::inventory::{Action, ForwardConfig, Route, Service, TargetHealth, Task, WeightedGroup};
@@ -40,7 +40,7 @@ pub(super) fn delete_target_group(scene: &Scene, new: &NewTargetGroup) -> Result
 
 /// What not finding something means to its undo: reads lag behind writes, and what a killed process
 /// created a moment ago may not be shown yet. So not finding counts only after a while.
-fn unseen(scene: &Scene, name: &str) -> Outcome {
+pub(super) fn unseen(scene: &Scene, name: &str) -> Outcome {
     if scene.clock.now() >= scene.since + TimeDelta::seconds(LAG_SECONDS) {
         return Outcome::done();
     }
@@ -62,8 +62,10 @@ pub(super) fn set_attributes(
 pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome, CloudError> {
     let tuple = |arn: &String, weight| WeightedGroup { target_group_arn: arn.clone(), weight: Some(weight) };
     let pairs: Vec<_> = scene.pairs().into_iter().filter(|p| probe.blue.contains(&p.blue)).collect();
-    let blue = pairs.iter().map(|p| tuple(&p.blue, 1));
-    let green = pairs.iter().map(|p| tuple(&p.green, 0));
+    let blue = pairs.iter().filter(|_| probe.alone != Some(Side::Green)).map(|p| tuple(&p.blue, 1));
+    // An action never has weights of zero alone, also where nothing reaches it.
+    let weight = u32::from(probe.alone.is_some());
+    let green = pairs.iter().filter(|_| probe.alone != Some(Side::Blue)).map(|p| tuple(&p.green, weight));
     // Sticky target groups are accepted only where the action is sticky too. The probe asks for what
     // the least sticky of the real routes will ask for.
     let routes = || scene.routes.iter().filter(|r| r.load_balancer == probe.load_balancer);
@@ -83,7 +85,7 @@ pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome
         tags: probe.tags.clone(),
     };
     let arn = scene.cloud.create_probe_rule(&rule)?;
-    Ok(Outcome::made(probe_key(&probe.load_balancer), arn))
+    Ok(Outcome::made(probe_key(probe), arn))
 }
 
 /// Deletes the probe rule, found by its condition where its ARN was never learnt.
@@ -158,6 +160,9 @@ pub(super) fn delete_service(scene: &Scene, new: &CloneService) -> Result<Outcom
         return Ok(Outcome::done());
     }
     if service.status == "ACTIVE" {
+        if let Some(not_yet) = swap::open_on_green(scene)? {
+            return Ok(not_yet);
+        }
         scene.cloud.delete_service(&new.cluster, &new.name)?;
     }
     match scene.cloud.service(&new.cluster, &new.name)? {

@@ -81,6 +81,7 @@ macro_rules! sweeps {
 }
 
 sweeps!(listener_weights, SHORT);
+sweeps!(listener_swap, SWAP);
 
 fn at(call: u64, kind: FaultKind) -> Vec<Fault> {
     vec![Fault { call: FaultAt::Call(call), kind }]

@@ -17,6 +17,7 @@ use crate::cloud::{Cause, CloudError, Counts, MetricWindow, Minute};
 use crate::inventory::Alarm;
 
 const GET_METRIC_DATA: &str = "cloudwatch:GetMetricData";
+const NETWORK: &str = "AWS/NetworkELB";
 /// Of one call of `GetMetricData`.
 const MOST_QUERIES: usize = 500;
 /// Names in one call of `DescribeAlarms`.
@@ -73,12 +74,24 @@ pub(super) async fn minutes(client: &sdk::Client, window: &MetricWindow) -> Resu
         return Ok(tally(window, &asked, &BTreeMap::new()));
     }
     let queries: Vec<cw::MetricDataQuery> = asked.iter().enumerate().map(|(n, question)| question.query(n)).collect();
+    let answers = answers(client, queries, window.from, window.to).await?;
+    complete(&asked, &answers)?;
+    Ok(tally(window, &asked, &answers))
+}
+
+/// What came back for these queries, over all pages, by their ids.
+async fn answers(
+    client: &sdk::Client,
+    queries: Vec<cw::MetricDataQuery>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<BTreeMap<String, Answer>, CloudError> {
     let mut answers: BTreeMap<String, Answer> = BTreeMap::new();
     let mut pages = client
         .get_metric_data()
         .set_metric_data_queries(Some(queries))
-        .start_time(sdk::primitives::DateTime::from_secs(window.from.timestamp()))
-        .end_time(sdk::primitives::DateTime::from_secs(window.to.timestamp()))
+        .start_time(sdk::primitives::DateTime::from_secs(from.timestamp()))
+        .end_time(sdk::primitives::DateTime::from_secs(to.timestamp()))
         .scan_by(cw::ScanBy::TimestampAscending)
         .into_paginator()
         .send();
@@ -88,8 +101,32 @@ pub(super) async fn minutes(client: &sdk::Client, window: &MetricWindow) -> Resu
             answers.entry(result.id().unwrap_or_default().to_string()).or_default().add(result);
         }
     }
-    complete(&asked, &answers)?;
-    Ok(tally(window, &asked, &answers))
+    Ok(answers)
+}
+
+/// The most flows that were open on these groups together in a minute; `None` where one reports nothing.
+pub(super) async fn active_flows(
+    client: &sdk::Client,
+    groups: &[String],
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Option<f64>, CloudError> {
+    let query = |(n, group): (usize, &String)| {
+        let group = cw::Dimension::builder().name("TargetGroup").value(target_group_dimension(group)).build();
+        let metric = cw::Metric::builder().namespace(NETWORK).metric_name("ActiveFlowCount").dimensions(group).build();
+        let statistic = cw::MetricStat::builder().metric(metric).period(60).stat("Maximum").build();
+        cw::MetricDataQuery::builder().id(id(n)).metric_stat(statistic).return_data(true).build()
+    };
+    let answers = answers(client, groups.iter().enumerate().map(query).collect(), from, to).await?;
+    let mut by_minute: BTreeMap<i64, f64> = BTreeMap::new();
+    for (n, group) in groups.iter().enumerate() {
+        let answer = answered(&answers, &id(n), || format!("ActiveFlowCount of {}", target_group_dimension(group)))?;
+        if answer.by_minute.is_empty() {
+            return Ok(None);
+        }
+        answer.by_minute.iter().for_each(|(minute, flows)| *by_minute.entry(*minute).or_default() += flows);
+    }
+    Ok(by_minute.into_values().reduce(f64::max))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,19 +238,28 @@ fn target_group_dimension(arn: &str) -> String {
 
 fn complete(asked: &[Question], answers: &BTreeMap<String, Answer>) -> Result<(), CloudError> {
     for (n, question) in asked.iter().enumerate() {
-        let answer = answers.get(&id(n));
-        let status = answer.and_then(|answer| answer.status.as_ref());
-        if status == Some(&cw::StatusCode::Complete) {
-            continue;
-        }
-        let said = answer.map(|answer| answer.said.join("; ")).filter(|said| !said.is_empty());
-        let status = status.map_or("no result", cw::StatusCode::as_str);
-        let cause = if status == "Forbidden" { Cause::Denied } else { Cause::Unknown };
-        let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-        let message = format!("{status} for {} of {}{said}", question.metric, question.target_group);
-        return Err(CloudError { operation: GET_METRIC_DATA.to_string(), cause, message });
+        answered(answers, &id(n), || format!("{} of {}", question.metric, question.target_group))?;
     }
     Ok(())
+}
+
+/// The complete answer to one query, or why there is none.
+fn answered<'a>(
+    answers: &'a BTreeMap<String, Answer>,
+    id: &str,
+    what: impl Fn() -> String,
+) -> Result<&'a Answer, CloudError> {
+    let answer = answers.get(id);
+    let status = answer.and_then(|answer| answer.status.as_ref());
+    if let Some(answer) = answer.filter(|_| status == Some(&cw::StatusCode::Complete)) {
+        return Ok(answer);
+    }
+    let said = answer.map(|answer| answer.said.join("; ")).filter(|said| !said.is_empty());
+    let status = status.map_or("no result", cw::StatusCode::as_str);
+    let cause = if status == "Forbidden" { Cause::Denied } else { Cause::Unknown };
+    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+    let message = format!("{status} for {}{said}", what());
+    Err(CloudError { operation: GET_METRIC_DATA.to_string(), cause, message })
 }
 
 fn tally(window: &MetricWindow, asked: &[Question], answers: &BTreeMap<String, Answer>) -> Vec<Minute> {

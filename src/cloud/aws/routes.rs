@@ -56,7 +56,7 @@ impl Elb {
         Ok(found.into_iter().flat_map(|(listener, rules)| read_routes(listener, rules)).collect())
     }
 
-    async fn listeners_of(&self, load_balancer: &str) -> Result<Vec<elb::Listener>, CloudError> {
+    pub(super) async fn listeners_of(&self, load_balancer: &str) -> Result<Vec<elb::Listener>, CloudError> {
         self.reads
             .describe_listeners()
             .load_balancer_arn(load_balancer)

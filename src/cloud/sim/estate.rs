@@ -22,7 +22,7 @@ use crate::inventory::{
     Action, Alarm, Container, ForwardConfig, GroupStickiness, LoadBalancer, Route, RouteAt, ScalableTarget, Service,
     ServiceLoadBalancer, Suspension, TargetGroup, TaskDefinition, WeightedGroup,
 };
-use crate::playbook::Playbook;
+use crate::playbook::{Playbook, Shift};
 
 /// Version of the structure that is saved.
 pub(super) const FORMAT: u32 = 1;
@@ -39,7 +39,7 @@ const VPC: &str = "vpc-0a1b2c3d";
 /// The hosted zone of all load balancers' own names in the region.
 const BALANCER_ZONE: &str = "Z215JYRZR1TBD5";
 
-fn map<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+pub(super) fn map<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
@@ -50,7 +50,11 @@ impl Universe {
         let groups = universe.add_blue_groups(playbook);
         universe.add_task_definition(playbook);
         universe.add_blue(playbook, &groups);
-        universe.add_routes(playbook, &groups);
+        if matches!(playbook.shift, Shift::ListenerSwap(_)) {
+            universe.add_listeners(playbook, &groups);
+        } else {
+            universe.add_routes(playbook, &groups);
+        }
         universe.add_scaling(playbook);
         for name in &playbook.health.alarms {
             universe.alarms.insert(name.clone(), alarm(name));
@@ -247,7 +251,7 @@ impl Universe {
         }
     }
 
-    fn add_load_balancer(&mut self, name: &str) -> String {
+    pub(super) fn add_load_balancer(&mut self, name: &str) -> String {
         let arn = self.elb_arn(&format!("loadbalancer/app/{name}"));
         let region = self.identity.region.clone();
         let balancer = LoadBalancer {
@@ -288,7 +292,7 @@ impl Universe {
             actions,
         };
         let tags = map([("team", "platform")]);
-        self.routes.insert(at.arn().to_owned(), SimRoute { route: Lagging::new(route), tags, traffic });
+        self.routes.insert(at.arn().to_owned(), SimRoute { route: Lagging::new(route), tags, traffic, protocol: None });
     }
 
     fn add_scaling(&mut self, playbook: &Playbook) {
@@ -356,7 +360,7 @@ fn container_name(playbook: &Playbook) -> String {
 }
 
 /// A service name as a target group name: ECS allows underscores and 255 characters, ELBv2 not.
-fn legal_group_name(service: &str) -> String {
+pub(super) fn legal_group_name(service: &str) -> String {
     let legal: String = service.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect();
     legal.trim_matches('-').to_owned()
 }
@@ -370,7 +374,7 @@ fn alarm(name: &str) -> Alarm {
     }
 }
 
-fn forward(groups: &[(&str, u32)], stickiness: Option<GroupStickiness>) -> Action {
+pub(super) fn forward(groups: &[(&str, u32)], stickiness: Option<GroupStickiness>) -> Action {
     let groups =
         groups.iter().map(|(arn, weight)| WeightedGroup { target_group_arn: (*arn).to_owned(), weight: Some(*weight) });
     let config = ForwardConfig { target_groups: groups.collect(), target_group_stickiness_config: stickiness };

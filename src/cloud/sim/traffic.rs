@@ -108,6 +108,20 @@ impl Traffic {
         names.into_iter().filter_map(|name| epoch.flows.get(name)).map(|f| f.share).sum()
     }
 
+    /// How much of all requests a group received in this time, in minutes of all.
+    pub(super) fn share_in(&self, name: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+        let first = self.epochs.partition_point(|e| e.from <= from).saturating_sub(1);
+        let parts = self.epochs.iter().enumerate().skip(first).take_while(|(_, e)| e.from < to);
+        let part = |(at, epoch): (usize, &Epoch)| {
+            let until = self.epochs.get(at + 1).map_or(to, |next| next.from.min(to));
+            let length = (until - epoch.from.max(from)).num_milliseconds().max(0);
+            #[expect(clippy::cast_precision_loss, reason = "some minutes in milliseconds")]
+            let minutes = length as f64 / 60_000.0;
+            epoch.flows.get(name).map_or(0.0, |flow| flow.share * minutes)
+        };
+        parts.map(part).sum()
+    }
+
     /// The parts of a minute with the flow of a group in them, as fractions of the minute.
     fn flows_in(&self, name: &str, minute: DateTime<Utc>) -> impl Iterator<Item = (f64, Flow)> {
         let end = minute + Duration::minutes(1);
@@ -223,14 +237,20 @@ impl Universe {
         f64::from(u32::try_from(healthy).unwrap_or(u32::MAX)) * self.traffic.task_capacity
     }
 
-    /// The minutes of a window that are over, as CloudWatch reports them now.
-    pub(super) fn metrics(&self, window: &MetricWindow, memo: &mut Memo) -> Result<Vec<Minute>, CloudError> {
+    /// Whether CloudWatch answers.
+    pub(super) fn seeing(&self) -> Result<(), CloudError> {
         let outage = Duration::seconds(i64::from(self.knobs.outage_after_s));
         let blind_from = self.traffic.green_since.map(|since| since + outage);
         if self.scenario == Scenario::MetricsOutage && blind_from.is_some_and(|from| self.now >= from) {
             let text = "InternalServiceFault: The request processing has failed because of an unknown error";
             return Err(failed(GET_METRICS, Cause::Unknown, text));
         }
+        Ok(())
+    }
+
+    /// The minutes of a window that are over, as CloudWatch reports them now.
+    pub(super) fn metrics(&self, window: &MetricWindow, memo: &mut Memo) -> Result<Vec<Minute>, CloudError> {
+        self.seeing()?;
         let factor = window.latency.as_deref().map(latency_factor).transpose()?;
         let mut minutes = Vec::new();
         // CloudWatch rounds the start down to a full minute.

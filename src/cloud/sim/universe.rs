@@ -81,11 +81,20 @@ pub struct Knobs {
     pub outage_after_s: u32,
     /// Rules that a load balancer may have, default actions not counted.
     pub rule_limit: usize,
+    /// How long a flow through a network load balancer stays open.
+    pub flow_seconds: u32,
 }
 
 impl Default for Knobs {
     fn default() -> Self {
-        Knobs { read_lag_ms: 0, call_ms: 80, rejects_mixed_families: false, outage_after_s: 300, rule_limit: 100 }
+        Knobs {
+            read_lag_ms: 0,
+            call_ms: 80,
+            rejects_mixed_families: false,
+            outage_after_s: 300,
+            rule_limit: 100,
+            flow_seconds: 300,
+        }
     }
 }
 
@@ -133,6 +142,8 @@ pub enum ViolationKind {
     ForeignDeleted,
     /// A write changed what is not the tool's in a route.
     ForeignChanged,
+    /// A service lost its tasks while flows through a network load balancer were open to them.
+    FlowsCut,
 }
 
 /// A value whose change becomes visible late.
