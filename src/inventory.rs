@@ -34,6 +34,14 @@ pub struct Inventory {
     pub alarms: Vec<Alarm>,
 }
 
+impl Inventory {
+    /// ARNs of target groups of the service that the playbook leaves out: their traffic stays with blue.
+    pub fn left_behind(&self) -> Vec<&str> {
+        let all = self.service.load_balancers.iter().filter_map(|l| l.target_group.as_deref());
+        all.filter(|arn| !self.target_groups.iter().any(|g| g.arn == *arn)).collect()
+    }
+}
+
 /// An ECS service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {

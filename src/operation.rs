@@ -20,13 +20,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::commands::home_commands;
+pub use self::commands::{home_commands, share_commands};
 pub use self::swap::{FLOW_SECONDS, IDLE_SECONDS};
-pub use self::way::{places, strayed};
+pub use self::way::{places, shown, strayed};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
 use crate::inventory::{Action, Inventory, Route, Suspension};
-use crate::playbook::{Period, Playbook};
+use crate::playbook::{Period, Playbook, Shift};
 use crate::traffic::{Pair, Share, weights};
 
 /// One change, as the plan holds it.
@@ -316,9 +316,20 @@ impl Outcome {
 impl Scene<'_> {
     /// Blue's groups with the twins that have been made so far.
     pub fn pairs(&self) -> Vec<Pair> {
-        let twin = |blue: &String| Some(Pair { blue: blue.clone(), green: self.made.get(&green_key(blue))?.clone() });
+        let green = |blue: &String| self.made.get(&green_key(blue)).cloned();
+        let twin = |blue: &String| Some(pair(self.playbook, self.inventory, blue.clone(), green(blue)?));
         self.blue_groups.iter().filter_map(twin).collect()
     }
+}
+
+/// A blue target group and its twin, as sticky as the playbook wants.
+pub fn pair(playbook: &Playbook, inventory: &Inventory, blue: String, green: String) -> Pair {
+    let group = inventory.target_groups.iter().find(|g| g.arn == blue);
+    let sticky = match &playbook.shift {
+        Shift::ListenerWeights(weights) => group.and_then(|g| weights.sticky_seconds(g)),
+        _ => None,
+    };
+    Pair { blue, green, sticky }
 }
 
 /// The name under which the twin of a blue group is made.

@@ -8,6 +8,7 @@
 mod dns;
 mod in_place;
 mod listener;
+mod savings;
 mod swap;
 
 use std::collections::BTreeMap;
@@ -16,14 +17,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
 use crate::operation::{
-    AssociateGreen, CloneService, CopyScaling, FLOW_SECONDS, HoldScaling, Operation, home_commands,
+    AssociateGreen, CloneService, CopyScaling, FLOW_SECONDS, HoldScaling, Made, Operation, green_key, home_commands,
+    pair, share_commands,
 };
 use crate::playbook::{Playbook, RetireBlue, Shift};
-use crate::traffic::{Share, takes_part};
+use crate::traffic::{Pair, Share, takes_part};
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -119,6 +122,17 @@ impl Plan {
     /// The commands that send traffic home by hand, each with the name of the place that it restores.
     pub fn home_commands(&self) -> Vec<(String, String)> {
         home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>())
+    }
+
+    /// The command that sets a place, named as a drift names it, to what a run at `share` had set.
+    pub fn share_command(&self, made: &Made, share: Share, place: &str) -> Option<String> {
+        let Shift::ListenerWeights(_) = &self.playbook.shift else { return None };
+        let green = |blue: &String| made.get(&green_key(blue)).cloned();
+        let twin = |blue: String| green(&blue).map(|g| pair(&self.playbook, &self.inventory, blue, g));
+        let pairs: Vec<Pair> = self.blue_groups().into_iter().filter_map(twin).collect();
+        let commands =
+            share_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>(), &pairs, share);
+        commands.into_iter().find(|(named, _)| named == place).map(|(_, command)| command)
     }
 
     pub fn green_name(&self) -> String {
@@ -362,11 +376,15 @@ fn drain_seconds(inventory: &Inventory) -> u64 {
 }
 
 /// Blue's end, once nothing sends it traffic any more: its auto scaling stops and green's is let go,
-/// then it loses its tasks or is deleted.
+/// then it loses its tasks or is deleted. Nothing where blue serves target groups that did not move.
 fn retire(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
     let blue = &inventory.service;
     let (cluster, service) = (blue.cluster.clone(), blue.name.clone());
     let mut steps = Vec::new();
+    if !inventory.left_behind().is_empty() {
+        // Blue still serves what the playbook leaves out.
+        return steps;
+    }
     if let Some(scaling) = &inventory.scaling {
         let during = scaling.suspended.without_shrinking();
         if let Some(hold) = loosen_green(playbook, inventory, scaling, during, scaling.suspended) {

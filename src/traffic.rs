@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::{Action, ForwardConfig, WeightedGroup};
+use crate::inventory::{Action, ForwardConfig, GroupStickiness, WeightedGroup};
 
 /// A part of the whole in steps of 0.1 %, from 0 to 100 %.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +109,10 @@ impl JsonSchema for Share {
 pub struct Pair {
     pub blue: String,
     pub green: String,
+    /// Seconds, 1 to 604,800, for which an action that names both keeps a client on its side; `None`
+    /// where blue's targets are not sticky. ELBv2 refuses an action of several target groups one of
+    /// which is sticky, unless the action is sticky too.
+    pub sticky: Option<i32>,
 }
 
 /// The largest weight of a target group tuple (ELBv2 API reference, `TargetGroupTuple`).
@@ -144,11 +148,22 @@ pub fn weights(actions: &[Action]) -> String {
 /// Green's tuples stand behind the others. Where nothing but one pair has weight, whole percents are
 /// written as (100 - p, p) and tenths as (1000 - t, t). Beside other groups all weights are scaled by
 /// the smallest factor that makes the split exact, or as exact as [`WEIGHT_MAX`] allows, so the other
-/// groups keep their share of the traffic.
+/// groups keep their share of the traffic. An action that was not sticky becomes so where a pair's
+/// targets are; going home takes that away again, and with it the hold of the cookies.
 pub fn at_share(original: &[Action], pairs: &[Pair], share: Share) -> Vec<Action> {
     let before = tuples(original);
     let split = split(&before, pairs, share);
-    edit_forward(original, |_| split.clone())
+    let named = |p: &&Pair| before.iter().any(|t| t.target_group_arn == p.blue);
+    let sticky = pairs.iter().filter(named).filter_map(|p| p.sticky).min();
+    let mut actions = edit_forward(original, |_| split.clone());
+    if let Some(seconds) = sticky
+        && let Some(config) = actions.iter_mut().find_map(|a| a.forward_config.as_mut())
+        && config.target_group_stickiness_config.as_ref().and_then(|c| c.enabled) != Some(true)
+    {
+        config.target_group_stickiness_config =
+            Some(GroupStickiness { enabled: Some(true), duration_seconds: Some(seconds) });
+    }
+    actions
 }
 
 /// The original actions with green in blue's place, nothing else changed.
@@ -292,7 +307,6 @@ mod weights {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::inventory::GroupStickiness;
 
     fn forward(groups: &[(&str, u32)]) -> Vec<Action> {
         let target_groups = groups
@@ -304,7 +318,7 @@ mod weights {
     }
 
     fn pair() -> Vec<Pair> {
-        vec![Pair { blue: "blue".to_owned(), green: "green".to_owned() }]
+        vec![Pair { blue: "blue".to_owned(), green: "green".to_owned(), sticky: None }]
     }
 
     fn weights(actions: &[Action]) -> Vec<(String, u32)> {

@@ -26,8 +26,6 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
                 security_groups(group, balancer),
             ];
             findings.extend(rules.into_iter().flatten());
-        } else {
-            findings.extend(routing::sticky(group));
         }
     }
     for balancer in &inventory.load_balancers {

@@ -3,9 +3,10 @@
 //! They do what the operations would have done, for the case that those cannot: a run that is stuck
 //! says so in commands and not in advice.
 
-use super::{Made, Operation, Side, TASK_DEFINITION, green_key, probe_key, tie_key};
+use super::{Made, Operation, Side, TASK_DEFINITION, green_key, probe_key, shown, tie_key};
 use crate::inventory::{Action, Inventory, Route, RouteAt};
 use crate::playbook::Shift;
+use crate::traffic::{Pair, Share};
 
 /// The commands that put every place where traffic is told where to go back as it was recorded, each
 /// with the name of its place, as a drift names it.
@@ -17,6 +18,22 @@ pub fn home_commands(inventory: &Inventory, shift: &Shift, routes: &[&Route]) ->
         }
         Shift::DnsWeights(_) | Shift::InPlace(_) => Vec::new(),
     }
+}
+
+/// The commands that set every place to `share` again, each with the name of its place: the way out of
+/// a drift for who wants the run to go on.
+pub fn share_commands(
+    inventory: &Inventory,
+    shift: &Shift,
+    routes: &[&Route],
+    pairs: &[Pair],
+    share: Share,
+) -> Vec<(String, String)> {
+    let at = |r: &&Route| {
+        let route = Route { actions: shown(shift, &r.actions, pairs, share), ..(*r).clone() };
+        (r.at.arn().to_owned(), route_command(&inventory.region, &route))
+    };
+    routes.iter().map(at).collect()
 }
 
 impl Operation {

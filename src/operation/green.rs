@@ -9,7 +9,9 @@ use chrono::TimeDelta;
 use super::{AssociateGreen, CloneService, Outcome, Scene, Side, TASK_DEFINITION, green_key, probe_key, swap};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, NewRule, NewService, NewTargetGroup, NewTaskDefinition, Watch};
-use crate::inventory::{Action, ForwardConfig, Route, Service, TargetHealth, Task, WeightedGroup};
+use crate::inventory::{
+    Action, ForwardConfig, GroupStickiness, Route, Service, TargetGroup, TargetHealth, Task, WeightedGroup,
+};
 
 /// Looks that must all find green healthy. One is not enough: a load balancer calls a new target
 /// healthy after its first passed check, whatever the threshold (ALB guide, target health).
@@ -66,14 +68,10 @@ pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome
     // An action never has weights of zero alone, also where nothing reaches it.
     let weight = u32::from(probe.alone.is_some());
     let green = pairs.iter().filter(|_| probe.alone != Some(Side::Blue)).map(|p| tuple(&p.green, weight));
-    // Sticky target groups are accepted only where the action is sticky too. The probe asks for what
-    // the least sticky of the real routes will ask for.
-    let routes = || scene.routes.iter().filter(|r| r.load_balancer == probe.load_balancer);
-    let sticky = |r: &Route| {
-        let forward = r.actions.iter().find_map(|a| a.forward_config.as_ref());
-        forward.and_then(|c| c.target_group_stickiness_config.clone()).filter(|s| s.enabled == Some(true))
-    };
-    let stickiness = routes().map(sticky).min_by_key(Option::is_some).flatten();
+    // Sticky target groups are accepted only where the action is sticky too, as it will be in the shift.
+    let alone = probe.alone.filter(|_| scene.inventory.target_groups.iter().any(TargetGroup::sticky)).map(|_| 1);
+    let seconds = pairs.iter().filter_map(|p| p.sticky).min().or(alone);
+    let stickiness = seconds.map(|seconds| GroupStickiness { enabled: Some(true), duration_seconds: Some(seconds) });
     let forward =
         ForwardConfig { target_groups: blue.chain(green).collect(), target_group_stickiness_config: stickiness };
     let action =

@@ -5,18 +5,17 @@
 //! groups with enough healthy targets; and a write counts only when every route has been read back.
 //!
 //! What a route shows at a share depends on how traffic moves: weights beside each other, or green in
-//! blue's place ([`swap`]). Everything else is the same for both, and is here.
+//! blue's place ([`super::swap`]). Everything else is the same for both, and is here.
 
 use chrono::TimeDelta;
 
 use super::green::healthy;
 use super::scaling::released_key;
-use super::{Drift, Fleet, HoldScaling, Made, Outcome, Scene, swap};
+use super::{Drift, Fleet, HoldScaling, Made, Outcome, Scene, way};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, RouteWrite, Sight, Watch};
 use crate::inventory::{Action, Route, RouteAt, Service};
-use crate::playbook::Shift;
-use crate::traffic::{Share, at_share, replaced, same, takes_part};
+use crate::traffic::{Share, replaced, same, takes_part};
 
 /// Reads after a write until the load balancer shows it: at first at once, then a second apart.
 const READ_BACKS: u32 = 8;
@@ -43,10 +42,7 @@ pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> 
 
 /// What a route shows when green has this share.
 fn shown(scene: &Scene, route: &Route, share: Share) -> Vec<Action> {
-    match &scene.playbook.shift {
-        Shift::ListenerSwap(_) => swap::shown(&route.actions, &scene.pairs(), share),
-        _ => at_share(&route.actions, &scene.pairs(), share),
-    }
+    way::shown(&scene.playbook.shift, &route.actions, &scene.pairs(), share)
 }
 
 /// Restores every route as it was recorded, in one step, once blue can carry the traffic. Routes

@@ -158,7 +158,7 @@ mod tests {
             forward_config: Some(ForwardConfig { target_groups: vec![tuple(arn)], ..ForwardConfig::default() }),
             ..Action::default()
         };
-        let pairs = [Pair { blue: "b".to_owned(), green: "g".to_owned() }];
+        let pairs = [Pair { blue: "b".to_owned(), green: "g".to_owned(), sticky: None }];
         assert_eq!(shown(&[forward("b")], &pairs, Share::NONE), [forward("b")]);
         assert_eq!(shown(&[forward("b")], &pairs, Share::ALL), [forward("g")]);
         assert_eq!(shown(&[forward("x")], &pairs, Share::ALL), [forward("x")], "a route of others");

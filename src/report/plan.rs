@@ -6,10 +6,10 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::way::{way_back, writes};
 use crate::finding::Finding;
 use crate::operation::Operation;
 use crate::plan::{Plan, Planned};
-use crate::traffic::{at_share, weights};
 
 /// The whole plan as text.
 pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
@@ -29,8 +29,9 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     clone_lines(&mut out, plan);
     stages(&mut out, plan, begins);
     let _ = writeln!(out, "\n`migrate rollback`, at any time before `finish`");
-    let _ =
-        writeln!(out, "  restores the {} routes as recorded, in one step, and reads them back", plan.routes().count());
+    for line in way_back(plan) {
+        let _ = writeln!(out, "  {line}");
+    }
     let _ = writeln!(
         out,
         "  green is {}",
@@ -42,7 +43,20 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     let _ =
         writeln!(out, "\n`migrate finish`, {} after the last stage at the earliest", plan.playbook.finish.keep_blue);
     operations(&mut out, &plan.finish);
+    savings(&mut out, plan);
     out
+}
+
+/// What can be saved afterwards, for `plan` and for the end of `finish`.
+pub fn savings(out: &mut String, plan: &Plan) {
+    let savings = plan.savings();
+    if savings.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nWhat can be saved then; nothing of it is done by itself");
+    for saving in savings {
+        let _ = writeln!(out, "  {}\n      provided that {}\n      {}", saving.what, saving.provided, saving.command);
+    }
 }
 
 fn section(out: &mut String, title: &str, list: &[Planned]) {
@@ -122,25 +136,15 @@ fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
             stage.ends.format("%F %H:%M UTC"),
         );
     }
-    let _ = writeln!(out, "\nEach stage writes these routes together");
-    let first = plan.playbook.stages.first().map_or(crate::traffic::Share::ALL, |s| s.green);
-    let pairs: Vec<crate::traffic::Pair> = plan
-        .blue_groups()
-        .into_iter()
-        .map(|blue| crate::traffic::Pair { green: format!("{}-ipv6", last(&blue)), blue })
-        .collect();
-    for route in plan.routes() {
-        let place = route.priority.map_or_else(|| "default action".to_owned(), |p| format!("rule {p}"));
-        let port = route.port.map_or_else(String::new, |p| format!(":{p} "));
-        let conditions =
-            if route.conditions.is_empty() { String::new() } else { format!(" ({})", route.conditions.join(", ")) };
-        let weights = weights(&at_share(&route.actions, &pairs, first));
-        let _ = writeln!(out, "  {port}{place}{conditions}: at {first} {weights}");
+    let (title, lines) = writes(plan);
+    let _ = writeln!(out, "\n{title}");
+    for line in lines {
+        let _ = writeln!(out, "  {line}");
     }
 }
 
 /// The telling part of an ARN: the name of a target group, otherwise what stands behind the last slash.
-fn last(arn: &str) -> &str {
+pub(super) fn last(arn: &str) -> &str {
     if let Some((_, rest)) = arn.split_once(":targetgroup/") {
         return rest.split('/').next().unwrap_or(rest);
     }
@@ -162,6 +166,7 @@ pub fn object(plan: &Plan, findings: &[Finding], begins: DateTime<Utc>) -> Value
         "schedule": plan.schedule(begins),
         "routes": plan.routes().collect::<Vec<_>>(),
         "finish": operations(&plan.finish),
+        "savings": plan.savings(),
         "findings": findings,
     })
 }

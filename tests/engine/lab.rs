@@ -14,7 +14,7 @@ use migrate::inventory::Inventory;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
-use migrate::operation::green_key;
+use migrate::operation::{green_key, pair};
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
 use migrate::traffic::{Pair, Share, at_share, replaced, same};
@@ -328,7 +328,9 @@ impl Lab {
 
     fn assert_routes_as_told(&self, progress: &Progress) {
         let plan = &progress.header.plan;
-        let twin = |blue: &String| Pair { blue: blue.clone(), green: progress.made[&green_key(blue)].clone() };
+        let twin = |blue: &String| {
+            pair(&plan.playbook, &plan.inventory, blue.clone(), progress.made[&green_key(blue)].clone())
+        };
         let pairs: Vec<Pair> = plan.blue_groups().iter().map(twin).collect();
         let universe = self.sim.universe();
         for route in plan.routes() {
