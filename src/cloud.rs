@@ -23,7 +23,7 @@ use self::names::Names;
 use self::notices::Notices;
 use self::registries::Registries;
 use self::ties::Ties;
-pub use crate::gate::{Counts, Minute};
+pub use crate::gate::{Counted, Counts, LevelQuery, LevelSource, Minute};
 use crate::inventory::{
     Action, Alarm, LoadBalancer, Route, RouteAt, ScalableTarget, Service, Suspension, TargetGroup, TargetHealth, Task,
     TaskDefinition,
@@ -157,9 +157,12 @@ pub struct Sight {
     pub metrics: Option<Result<Vec<Minute>, CloudError>>,
 }
 
-/// Which minutes of which target groups to read from CloudWatch.
-#[derive(Debug, Clone, PartialEq)]
+/// Which minutes of which target groups to read from CloudWatch, and what of the user's own beside
+/// them. All of it is one question.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricWindow {
+    /// What the load balancers in front count.
+    pub counted: Counted,
     /// ARNs of green's target groups.
     pub green: Vec<String>,
     /// ARNs of blue's target groups.
@@ -172,6 +175,8 @@ pub struct MetricWindow {
     pub to: DateTime<Utc>,
     /// Statistic of `TargetResponseTime` to read, such as `p99`; `None` for no latency.
     pub latency: Option<String>,
+    /// Metrics of the user's own.
+    pub levels: Vec<LevelQuery>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

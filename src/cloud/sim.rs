@@ -11,6 +11,7 @@ mod estate;
 mod faults;
 #[cfg(test)]
 mod fixture;
+mod levels;
 mod names;
 mod network;
 mod notices;
@@ -32,6 +33,7 @@ use chrono::{DateTime, Duration, Utc};
 pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
+pub use levels::SimLevel;
 pub use scaling::SimScaling;
 pub use scenario::{Scenario, UnknownScenario};
 pub use store::StoreError;

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::ecs::{Rollout, SimService};
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
+use super::levels::SimLevel;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::tasks::SimTask;
@@ -59,6 +60,7 @@ impl Universe {
         for name in &playbook.health.alarms {
             universe.alarms.insert(name.clone(), alarm(name));
         }
+        universe.levels = playbook.health.metrics.iter().map(|m| (m.name.clone(), SimLevel::of(m))).collect();
         universe.settle();
         for epoch in &mut universe.traffic.epochs {
             epoch.from = now - HISTORY;
@@ -343,6 +345,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         subnets: dual.into_iter().chain(green).collect(),
         scaling: BTreeMap::new(),
         alarms: BTreeMap::new(),
+        levels: BTreeMap::new(),
         traffic: Traffic {
             per_minute: PER_MINUTE,
             base_errors: 0.001,
