@@ -272,10 +272,10 @@ pub struct CustomMetric {
     #[serde(default)]
     pub metric: Option<String>,
     /// Its dimensions, all of them: CloudWatch knows a metric only by its whole set.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dimensions: BTreeMap<String, String>,
     /// CloudWatch statistic: `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount`, or a percentile.
-    #[serde(default = "CustomMetric::default_statistic")]
+    #[serde(default = "CustomMetric::default_statistic", skip_serializing_if = "CustomMetric::is_default_statistic")]
     #[schemars(regex(pattern = r"^(Average|Sum|Minimum|Maximum|SampleCount|p\d{1,3}(\.\d{1,3})?)$"))]
     pub statistic: String,
     /// Metric math over the ids of other entries, instead of a metric.
@@ -307,6 +307,11 @@ impl CustomMetric {
     /// What is measured where the playbook does not say.
     pub fn default_statistic() -> String {
         "Average".to_owned()
+    }
+
+    // An expression has no statistic, and so none may be written out beside one.
+    fn is_default_statistic(statistic: &str) -> bool {
+        statistic == CustomMetric::default_statistic()
     }
 
     /// What is judged; `None` where it is there for expressions only.

@@ -163,8 +163,6 @@ fn every_field_arrives() {
             "id": null,
             "namespace": null,
             "metric": null,
-            "dimensions": {},
-            "statistic": "Average",
             "expression": "100 * slow / 2",
             "ceiling": null,
             "floor": -1.0,
