@@ -5,6 +5,7 @@
 //! renamed on the way. Everything in an action but the forward part is opaque here: we carry it,
 //! we never edit it.
 
+pub mod balancer;
 pub mod image;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use self::balancer::Anatomy;
 
 /// The estate of one migration, as it was discovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,22 @@ pub struct Inventory {
     pub scaling: Option<ScalableTarget>,
     /// The alarms that the playbook names, those that exist.
     pub alarms: Vec<Alarm>,
+    /// The SNS topics that the playbook names, each with why it cannot be used, where it cannot.
+    #[serde(default)]
+    pub topics: BTreeMap<String, Option<String>>,
+    /// The existing load balancer that `dns_weights.green_load_balancer` names.
+    #[serde(default)]
+    pub green_balancer: Option<LoadBalancer>,
+    /// What blue's load balancers are made of, and the named one; only with `dns_weights`.
+    #[serde(default)]
+    pub anatomies: Vec<Anatomy>,
+}
+
+impl Inventory {
+    /// What this load balancer is made of.
+    pub fn anatomy(&self, load_balancer: &str) -> Option<&Anatomy> {
+        self.anatomies.iter().find(|a| a.load_balancer == load_balancer)
+    }
 }
 
 impl Inventory {

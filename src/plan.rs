@@ -5,6 +5,7 @@
 //! Making a plan is pure; it decides *what*, and nothing here performs anything. Each way to move traffic
 //! has a file that says which operations it takes; what several ways need is here.
 
+mod balancer;
 mod dns;
 mod in_place;
 mod listener;
@@ -197,6 +198,8 @@ impl Plan {
             i.service.load_balancers.len(),
             i.target_groups,
             i.load_balancers,
+            i.green_balancer,
+            i.anatomies,
             i.routes,
             i.scaling,
             self.prepare,
@@ -219,7 +222,8 @@ impl Plan {
         compare("blue's desired count", old.service.desired_count == new.service.desired_count);
         compare("blue's settings", old.service.carried == new.service.carried);
         compare("a target group", old.target_groups == new.target_groups);
-        compare("a load balancer", old.load_balancers == new.load_balancers);
+        let balancers = |i: &Inventory| (i.load_balancers.clone(), i.green_balancer.clone(), i.anatomies.clone());
+        compare("a load balancer", balancers(old) == balancers(new));
         compare("a listener or rule", old.routes == new.routes);
         compare("blue's auto scaling", old.scaling == new.scaling);
         compare("the playbook", self.playbook == now.playbook);

@@ -4,9 +4,11 @@
 //! checks these values again. Decoding walks a spanned YAML tree instead of deserialising straight
 //! into these types, because serde stops at the first mistake and we show all of them at once.
 
+mod around;
 mod decode;
 mod field;
 mod findings;
+mod hooks;
 mod metric;
 mod name;
 mod quantity;
@@ -26,6 +28,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::around::{
+    CommandHook, Expect, Hook, Hooks, Notify, Occasion, OnFailure, Smoke, StageHooks, Via, ViaHeader, WebhookHook, site,
+};
 pub use self::decode::{Decoded, decode};
 pub use self::field::{Field, SECTIONS, Section};
 pub use self::schema::schema;
@@ -64,6 +69,12 @@ pub struct Playbook {
     pub on_cancel: OnCancel,
     #[serde(default)]
     pub finish: Finish,
+    /// What is called at which moment of the run.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// Who is told what becomes of the run.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 /// The dual-stack service that serves today.
@@ -232,6 +243,12 @@ pub struct Stage {
     /// `advance --all` stops before this stage; a plain `advance` is the approval.
     #[serde(default)]
     pub approve: bool,
+    /// A request that green must answer before this stage begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoke: Option<Smoke>,
+    /// What is called around this stage's shift, after the `hooks` for every stage.
+    #[serde(default)]
+    pub hooks: StageHooks,
 }
 
 /// When green counts as healthy.
@@ -262,14 +279,14 @@ pub struct CustomMetric {
     /// Names it in verdicts.
     pub name: String,
     /// Name by which expressions refer to it: `[a-z][a-zA-Z0-9_]*`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[a-z][a-zA-Z0-9_]{0,254}$"))]
     pub id: Option<String>,
     /// CloudWatch namespace, such as `Shop/Checkout`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Name of the metric in its namespace.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
     /// Its dimensions, all of them: CloudWatch knows a metric only by its whole set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -279,13 +296,13 @@ pub struct CustomMetric {
     #[schemars(regex(pattern = r"^(Average|Sum|Minimum|Maximum|SampleCount|p\d{1,3}(\.\d{1,3})?)$"))]
     pub statistic: String,
     /// Metric math over the ids of other entries, instead of a metric.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
     /// Green is degraded while it is above this.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling: Option<f64>,
     /// Green is degraded while it is below this.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<f64>,
     /// What a minute means in which it is not reported.
     #[serde(default)]

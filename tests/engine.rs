@@ -5,9 +5,12 @@
 //! or exactly the origin.
 
 mod assessment;
+mod balancers;
 mod drift;
 mod fold;
+mod hooks;
 mod lab;
 mod paths;
 mod planning;
+mod swaps;
 mod sweeps;

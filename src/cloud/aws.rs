@@ -13,6 +13,7 @@
 //! unknown outcome. Those need the journal, and are `operation`'s.
 
 mod actions;
+mod anatomy;
 mod balancers;
 mod cloudwatch;
 mod copies;
@@ -55,6 +56,7 @@ pub struct Aws {
     ecs: ecs::Ecs,
     elb: elb::Elb,
     scaling: scaling::Scaling,
+    waf: anatomy::Waf,
     cloudwatch: aws_sdk_cloudwatch::Client,
     sts: aws_sdk_sts::Client,
 }
@@ -101,9 +103,11 @@ impl Aws {
         let elb = elb::Elb { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_applicationautoscaling);
         let scaling = scaling::Scaling { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_wafv2);
+        let waf = anatomy::Waf { reads, writes };
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
         let sts = aws_sdk_sts::Client::new(&config);
-        Ok(Aws { runtime, config, region, ecs, elb, scaling, cloudwatch, sts })
+        Ok(Aws { runtime, config, region, ecs, elb, scaling, waf, cloudwatch, sts })
     }
 
     /// Whether every service in use has an endpoint set that is on this machine, as emulators are.

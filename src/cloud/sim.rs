@@ -23,6 +23,7 @@ mod tamper;
 mod tasks;
 mod traffic;
 mod universe;
+mod visits;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,10 +31,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 
+pub use balancers::{Departed, SimBalancer};
 pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
 pub use levels::SimLevel;
+pub use notices::SimMessage;
 pub use scaling::SimScaling;
 pub use scenario::{Scenario, UnknownScenario};
 pub use store::StoreError;

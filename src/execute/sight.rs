@@ -7,7 +7,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::cloud::{CloudError, MetricWindow, Watch};
 use crate::gate::{Baseline, Counted, Criteria, Evidence, Judgement, Minute, judge};
 use crate::journal::progress::Progress;
-use crate::operation::{Drift, Scene, green_key, places, strayed};
+use crate::operation::{Drift, GREEN_BALANCER, Scene, green_key, places, strayed};
 use crate::plan::Plan;
 use crate::playbook::{CustomMetric, Shift};
 use crate::traffic::Share;
@@ -176,7 +176,9 @@ fn window(progress: &Progress, green: &[String], blue: &[String], now: DateTime<
         if let Some(balancer) = group.load_balancers.first() {
             load_balancers.insert(group.arn.clone(), balancer.clone());
             if let Some(twin) = progress.made.get(&green_key(&group.arn)) {
-                load_balancers.insert(twin.clone(), balancer.clone());
+                let own = progress.made.get(GREEN_BALANCER);
+                let own = own.or(plan.inventory.green_balancer.as_ref().map(|b| &b.arn));
+                load_balancers.insert(twin.clone(), own.unwrap_or(balancer).clone());
             }
         }
     }

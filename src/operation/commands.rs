@@ -3,7 +3,10 @@
 //! They do what the operations would have done, for the case that those cannot: a run that is stuck
 //! says so in commands and not in advice.
 
-use super::{Made, Operation, Side, TASK_DEFINITION, green_key, probe_key, shown, tie_key};
+use super::{
+    CopyListeners, GREEN_BALANCER, ListenerCopy, Made, Operation, Side, TASK_DEFINITION, TieGroup, green_key,
+    listener_key, probe_key, shown, tie_key,
+};
 use crate::inventory::{Action, Inventory, Route, RouteAt};
 use crate::playbook::Shift;
 use crate::traffic::{Pair, Share};
@@ -81,17 +84,30 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
             });
             vec![format!("aws elbv2 delete-rule --region {region} --rule-arn {arn}")]
         }
-        Operation::TieGroup(tie) => {
-            let arn = made(tie_key(tie)).cloned().unwrap_or_else(|| {
-                // Blue's group stands in other listeners too; only ours are on ports like these.
-                let group = if tie.side == Side::Blue { Some(&tie.blue) } else { made(green_key(&tie.blue)) };
-                let (group, balancer) = (group.map_or("", String::as_str), &tie.load_balancer);
-                let query =
-                    format!("Listeners[?DefaultActions[?TargetGroupArn==`{group}`]]|[?Port>=`65000`].ListenerArn");
-                let query = format!("--query {} --output text", quoted(&query));
-                format!("\"$(aws elbv2 describe-listeners --region {region} --load-balancer-arn {balancer} {query})\"")
+        Operation::TieGroup(tie) => vec![untie_command(tie, region, &made)],
+        Operation::CreateLoadBalancer(new) => {
+            let arn = made(GREEN_BALANCER.to_owned()).cloned().unwrap_or_else(|| {
+                let name = &new.name;
+                let query = "--query 'LoadBalancers[0].LoadBalancerArn' --output text";
+                format!("\"$(aws elbv2 describe-load-balancers --region {region} --names {name} {query})\"")
             });
-            vec![format!("aws elbv2 delete-listener --region {region} --listener-arn {arn}")]
+            vec![
+                format!("aws elbv2 delete-load-balancer --region {region} --load-balancer-arn {arn}"),
+                format!("aws elbv2 wait load-balancers-deleted --region {region} --load-balancer-arns {arn}"),
+            ]
+        }
+        Operation::CreateListeners(CopyListeners { load_balancer: Some(balancer), listeners }) => {
+            let delete = |l: &ListenerCopy| {
+                let arn = made(listener_key(&l.from)).cloned().unwrap_or_else(|| {
+                    let query = format!("Listeners[?Port==`{}`].ListenerArn", l.port);
+                    let query = format!("--query {} --output text", quoted(&query));
+                    format!(
+                        "\"$(aws elbv2 describe-listeners --region {region} --load-balancer-arn {balancer} {query})\""
+                    )
+                });
+                format!("aws elbv2 delete-listener --region {region} --listener-arn {arn}")
+            };
+            listeners.iter().map(delete).collect()
         }
         Operation::RegisterTaskDefinition(new) => {
             let arn = made(TASK_DEFINITION.to_owned()).cloned().unwrap_or_else(|| {
@@ -131,6 +147,19 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
         }
         _ => Vec::new(),
     }
+}
+
+/// The deletion of a listener that ties a group. Blue's group stands in other listeners too; only ours are on
+/// ports like these.
+fn untie_command<'a>(tie: &TieGroup, region: &str, made: &impl Fn(String) -> Option<&'a String>) -> String {
+    let arn = made(tie_key(tie)).cloned().unwrap_or_else(|| {
+        let twin = made(green_key(&tie.blue)).cloned().unwrap_or_default();
+        let group = if tie.side == Side::Blue { &tie.blue } else { &twin };
+        let query = format!("Listeners[?DefaultActions[?TargetGroupArn==`{group}`]]|[?Port>=`65000`].ListenerArn");
+        let (balancer, query) = (&tie.load_balancer, format!("--query {} --output text", quoted(&query)));
+        format!("\"$(aws elbv2 describe-listeners --region {region} --load-balancer-arn {balancer} {query})\"")
+    });
+    format!("aws elbv2 delete-listener --region {region} --listener-arn {arn}")
 }
 
 /// Actions as the AWS CLI takes them: the members of `rest` beside the others, and an OIDC secret

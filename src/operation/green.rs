@@ -31,6 +31,10 @@ pub(super) fn create_target_group(scene: &Scene, new: &NewTargetGroup) -> Result
 pub(super) fn delete_target_group(scene: &Scene, new: &NewTargetGroup) -> Result<Outcome, CloudError> {
     match scene.cloud.target_group_named(&new.name)? {
         Some(group) if group.tags.get("migrate:run").map(String::as_str) == Some(scene.run) => {
+            // A load balancer that was just deleted keeps its target groups for a little longer.
+            if let Some(balancer) = group.load_balancers.first() {
+                return Ok(Outcome::NotYet(format!("{} is still in use by {balancer}", new.name)));
+            }
             scene.cloud.delete_target_group(&group.arn)?;
             Ok(Outcome::done())
         }

@@ -14,14 +14,14 @@ use super::elb::{SimRoute, forwards, network_attributes};
 use super::estate::{forward, legal_group_name, map};
 use super::faults::{not_found, refused};
 use super::traffic::GET_METRICS;
-use super::universe::{Lagging, Universe, ViolationKind, bears_marks, is_ours};
+use super::universe::{Lagging, Universe, ViolationKind, bears_marks};
 use crate::cloud::CloudError;
 use crate::cloud::ties::{NewTie, Ties};
 use crate::inventory::{Action, ForwardConfig, LoadBalancer, Route, RouteAt, TargetGroup, WeightedGroup};
 use crate::playbook::Playbook;
 
-pub(super) const CREATE_LISTENER: &str = "elasticloadbalancing:CreateListener";
-pub(super) const DELETE_LISTENER: &str = "elasticloadbalancing:DeleteListener";
+const CREATE_LISTENER: &str = "elasticloadbalancing:CreateListener";
+const DELETE_LISTENER: &str = "elasticloadbalancing:DeleteListener";
 const LAST_PORT: u16 = u16::MAX;
 
 impl Ties for Sim {
@@ -39,7 +39,10 @@ impl Ties for Sim {
     }
 
     fn untie(&self, arn: &str) -> Result<(), CloudError> {
-        self.change(DELETE_LISTENER, |u| u.delete_listener(arn))
+        self.change(DELETE_LISTENER, |u| {
+            u.delete_listener(arn);
+            Ok(())
+        })
     }
 
     fn active_flows(
@@ -120,7 +123,7 @@ impl Universe {
         let config = ForwardConfig { target_groups: vec![tuple], ..ForwardConfig::default() };
         let action =
             Action { kind: "forward".to_owned(), order: Some(1), forward_config: Some(config), ..Action::default() };
-        self.create_listener(&wanted.load_balancer, port, &wanted.protocol, &[action], wanted.tags.clone())
+        self.open_listener(&wanted.load_balancer, port, &wanted.protocol, &[action], wanted.tags.clone())
     }
 
     fn ports_of(&self, balancer: &str) -> BTreeSet<u16> {
@@ -129,7 +132,7 @@ impl Universe {
     }
 
     /// What CreateListener does. Nobody connects to it unless its `traffic` is set afterwards.
-    pub fn create_listener(
+    pub fn open_listener(
         &mut self,
         balancer: &str,
         port: u16,
@@ -160,15 +163,6 @@ impl Universe {
         let stored = SimRoute { route: Lagging::new(route), tags, traffic: 0.0, protocol: Some(protocol.to_owned()) };
         self.routes.insert(arn.clone(), stored);
         Ok(arn)
-    }
-
-    fn delete_listener(&mut self, arn: &str) -> Result<(), CloudError> {
-        let Some(listener) = self.routes.get(arn) else { return Ok(()) };
-        if !is_ours(&listener.tags) {
-            self.violate(ViolationKind::ForeignDeleted, format!("listener {arn}"));
-        }
-        self.routes.retain(|_, r| r.route.actual.listener != arn);
-        Ok(())
     }
 
     /// A TCP listener takes TCP groups and those for TCP and UDP, a TLS listener TLS and TCP groups.
@@ -263,6 +257,212 @@ impl Universe {
             if open >= 1.0 {
                 self.violate(ViolationKind::FlowsCut, format!("{open:.0} open flows on {arn}"));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::super::{Scenario, Tamper};
+    use super::*;
+    use crate::cloud::{Cloud, NewTargetGroup, RouteWrite};
+
+    fn sim() -> Sim {
+        let mut playbook = playbook();
+        playbook.shift = serde_json::from_str(r#"{ "listener_swap": {} }"#).unwrap();
+        Sim::in_memory(Universe::for_playbook(&playbook, Scenario::Healthy, 7, start()))
+    }
+
+    fn green(sim: &Sim) -> String {
+        let from = blue_group(sim);
+        sim.create_target_group(&NewTargetGroup { name: "web-ipv6".to_owned(), from, tags: ours() }).unwrap()
+    }
+
+    fn tie(sim: &Sim, group: &str) -> NewTie {
+        let like = routes(sim)[0].listener.clone();
+        let (load_balancer, group) = (balancer(sim), group.to_owned());
+        NewTie { load_balancer, group, protocol: "TCP".to_owned(), like, tags: ours() }
+    }
+
+    fn write(sim: &Sim, groups: &[(&str, u32)]) -> Result<(), CloudError> {
+        let at = routes(sim)[0].at.clone();
+        sim.set_actions(&[RouteWrite { at, actions: vec![super::super::fixture::forward(groups)] }]).remove(0)
+    }
+
+    fn refusal(result: Result<impl std::fmt::Debug, CloudError>) -> String {
+        result.unwrap_err().message
+    }
+
+    fn with_protocol(sim: &Sim, arn: &str, protocol: &str) {
+        let mut group = sim.target_groups(&[arn.to_owned()]).unwrap().remove(0);
+        group.protocol = Some(protocol.to_owned());
+        group.load_balancers.clear();
+        sim.with(|u| u.tamper(&Tamper::PutTargetGroup(Box::new(group)))).unwrap();
+    }
+
+    #[test]
+    fn the_estate_has_listeners_and_no_rules() {
+        let sim = sim();
+        let universe = sim.universe();
+        let routes = routes(&sim);
+        assert_eq!(routes.iter().map(|r| r.port).collect::<Vec<_>>(), [Some(443), Some(8443)]);
+        assert!(routes.iter().all(|r| r.priority.is_none() && r.load_balancer.contains(":loadbalancer/net/")));
+        assert!((universe.routes.values().map(|r| r.traffic).sum::<f64>() - 1.0).abs() < 1e-9);
+        assert_eq!(universe.load_balancers[&balancer(&sim)].kind, "network");
+        assert_eq!(universe.violations, []);
+    }
+
+    #[test]
+    fn no_action_names_both_families() {
+        let sim = sim();
+        let (blue, green) = (blue_group(&sim), green(&sim));
+        assert!(refusal(write(&sim, &[(&blue, 1), (&green, 0)])).contains("both IP address types"));
+        write(&sim, &[(&green, 1)]).unwrap();
+    }
+
+    #[test]
+    fn an_action_names_five_groups_at_most() {
+        let sim = sim();
+        let from = blue_group(&sim);
+        let name = |n: u32| NewTargetGroup { name: format!("g{n}"), from: from.clone(), tags: ours() };
+        let groups: Vec<String> = (0..6).map(|n| sim.create_target_group(&name(n)).unwrap()).collect();
+        let tuples: Vec<(&str, u32)> = groups.iter().map(|g| (g.as_str(), 1)).collect();
+        assert!(refusal(write(&sim, &tuples)).contains("at most 5"));
+        write(&sim, &tuples[..5]).unwrap();
+    }
+
+    #[test]
+    fn protocols_must_fit() {
+        let sim = sim();
+        let (blue, green) = (blue_group(&sim), green(&sim));
+        for protocol in ["UDP", "TCP_UDP", "QUIC"] {
+            with_protocol(&sim, &blue, protocol);
+            assert!(refusal(write(&sim, &[(&blue, 1)])).contains("UDP"), "{protocol}");
+        }
+        with_protocol(&sim, &green, "TLS");
+        assert!(refusal(write(&sim, &[(&green, 1)])).contains("IncompatibleProtocols"));
+        assert!(refusal(sim.tie_group(&tie(&sim, &green))).contains("IncompatibleProtocols"));
+        sim.tie_group(&NewTie { protocol: "TLS".to_owned(), ..tie(&sim, &green) }).unwrap();
+    }
+
+    #[test]
+    fn listeners_have_no_rules_that_nobody_matches() {
+        let sim = sim();
+        let green = green(&sim);
+        assert!(refusal(probe(&sim, &green)).contains("no such rules"));
+    }
+
+    #[test]
+    fn a_group_is_tied_on_a_port_of_its_own_once() {
+        let sim = sim();
+        let green = green(&sim);
+        assert_eq!(sim.target_groups(std::slice::from_ref(&green)).unwrap()[0].load_balancers, [""; 0]);
+        let made = sim.tie_group(&tie(&sim, &green)).unwrap();
+        assert_eq!(sim.tie_group(&tie(&sim, &green)), Ok(made.clone()));
+        assert_eq!(sim.target_groups(std::slice::from_ref(&green)).unwrap()[0].load_balancers, [balancer(&sim)]);
+        let second = sim.tie_group(&tie(&sim, &blue_group(&sim))).unwrap();
+        let ports: Vec<Option<u16>> = routes(&sim).iter().map(|r| r.port).collect();
+        assert_eq!(ports, [Some(443), Some(8443), Some(65_534), Some(65_535)]);
+        let taken = sim.with(|u| u.open_listener(&balancer(&sim), 443, "TCP", &[], ours())).unwrap();
+        assert!(refusal(taken).contains("DuplicateListener"));
+        let mut ties = sim.ties(&balancer(&sim), "web").unwrap();
+        ties.sort();
+        let mut both = vec![made, second];
+        both.sort();
+        assert_eq!(ties, both);
+        assert!(sim.ties(&balancer(&sim), "api").unwrap().is_empty());
+        for arn in ties {
+            sim.untie(&arn).unwrap();
+            sim.untie(&arn).unwrap();
+        }
+        assert_eq!(sim.universe().violations, []);
+        sim.untie(&routes(&sim)[0].listener.clone()).unwrap();
+        assert_eq!(sim.universe().violations[0].kind, ViolationKind::ForeignDeleted);
+    }
+
+    /// Green stands, tied, with healthy targets.
+    fn standing() -> (Sim, String) {
+        let sim = sim();
+        let green = green(&sim);
+        sim.tie_group(&tie(&sim, &green)).unwrap();
+        let definition = register(&sim).unwrap();
+        sim.create_service(&new_service(&sim, &green, &definition)).unwrap();
+        pass(&sim, 600);
+        (sim, green)
+    }
+
+    fn swap(sim: &Sim, group: &str) {
+        for at in routes(sim).into_iter().filter(|r| r.port < Some(9000)).map(|r| r.at) {
+            let write = RouteWrite { at, actions: vec![super::super::fixture::forward(&[(group, 1)])] };
+            sim.set_actions(&[write]).remove(0).unwrap();
+        }
+    }
+
+    fn open(sim: &Sim, group: &str) -> f64 {
+        let to = chrono::DurationRound::duration_trunc(crate::clock::Clock::now(sim), Duration::minutes(1)).unwrap();
+        sim.active_flows(&[group.to_owned()], to - Duration::minutes(1), to).unwrap().unwrap()
+    }
+
+    #[test]
+    fn flows_that_are_open_stay_for_minutes() {
+        let (sim, green) = standing();
+        let blue = blue_group(&sim);
+        assert!(open(&sim, &blue) > 10_000.0);
+        assert!(open(&sim, &green) < 1.0);
+        swap(&sim, &green);
+        pass(&sim, 180);
+        assert!(open(&sim, &blue) > 5_000.0 && open(&sim, &green) > 5_000.0);
+        pass(&sim, 300);
+        assert!(open(&sim, &blue) < 1.0);
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn who_takes_the_tasks_away_cuts_them() {
+        let (sim, green) = standing();
+        swap(&sim, &green);
+        sim.set_desired_count("prod", "web", 0).unwrap();
+        let kinds: Vec<ViolationKind> = sim.universe().violations.iter().map(|v| v.kind).collect();
+        assert_eq!(kinds, [ViolationKind::FlowsCut]);
+    }
+
+    #[test]
+    fn weight_zero_closes_them() {
+        let (sim, green) = standing();
+        let from = blue_group(&sim);
+        let other = NewTargetGroup { name: "other".to_owned(), from, tags: ours() };
+        let other = sim.create_target_group(&other).unwrap();
+        swap(&sim, &green);
+        pass(&sim, 300);
+        assert!(open(&sim, &green) > 5_000.0);
+        // Out of every listener but one, and there with weight 0.
+        swap(&sim, &other);
+        sim.ties(&balancer(&sim), "web").unwrap().iter().for_each(|arn| sim.untie(arn).unwrap());
+        write(&sim, &[(&other, 1), (&green, 0)]).unwrap();
+        assert!(open(&sim, &green) < 1.0);
+    }
+
+    #[test]
+    fn flows_are_counted_by_group_and_resets_by_load_balancer() {
+        let (sim, green) = standing();
+        let blue = blue_group(&sim);
+        let to = chrono::DurationRound::duration_trunc(crate::clock::Clock::now(&sim), Duration::minutes(1)).unwrap();
+        let balancers = [green.clone(), blue.clone()].map(|group| (group, balancer(&sim)));
+        let window = crate::cloud::MetricWindow {
+            counted: crate::cloud::Counted::Flows,
+            green: vec![green],
+            blue: vec![blue],
+            load_balancers: balancers.into(),
+            from: to - Duration::minutes(6),
+            to: to - Duration::minutes(3),
+            ..crate::cloud::MetricWindow::default()
+        };
+        let sight = sim.observe(&crate::cloud::Watch { metrics: Some(window), ..Default::default() }).unwrap();
+        for minute in sight.metrics.unwrap().unwrap() {
+            assert_eq!(minute.green.requests, None);
+            assert!(minute.blue.requests > Some(5000.0));
+            assert_eq!(minute.green.bad, minute.blue.bad);
         }
     }
 }
