@@ -13,4 +13,5 @@ mod migration;
 mod refusals;
 mod rules;
 mod servers;
+mod swap;
 mod trips;
