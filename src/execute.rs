@@ -238,6 +238,7 @@ impl<'a> Run<'a> {
                 drain(plan.drain_seconds() + plan.flow_seconds())
             }
             Operation::AwaitFlows { most, .. } => drain(*most),
+            Operation::JoinRecords => drain(u64::from(self.progress.header.plan.inventory.follow_seconds())),
             _ => TimeDelta::seconds(PATIENCE_SECONDS),
         }
     }
@@ -252,6 +253,10 @@ impl<'a> Run<'a> {
     ) -> Result<Option<Settlement>, JournalError> {
         let (why, hopeless) = match result {
             Ok(Outcome::Done(made)) => return Ok(Some(Settlement::Done(made))),
+            Ok(Outcome::Underway(made)) => {
+                self.append(Event::Noted { made })?;
+                return Ok(None);
+            }
             Ok(Outcome::Drift(drift)) => return Ok(Some(Settlement::Drift(drift))),
             Ok(Outcome::Partly(error)) => return Ok(Some(Settlement::Unknown(error))),
             // A wait only reads: a read that fails for now is waited for like anything else.

@@ -10,6 +10,7 @@ mod commands;
 mod fleets;
 mod green;
 mod in_place;
+mod quiet;
 mod records;
 mod routes;
 mod scaling;
@@ -22,7 +23,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::balancer::{AwaitBalancer, CopyListeners, ListenerCopy, RuleCopy};
-pub use self::commands::{home_commands, share_commands};
+pub use self::commands::{drifted_record_command, home_commands, record_commands, share_commands};
+pub use self::records::green_name;
 pub use self::swap::{FLOW_SECONDS, IDLE_SECONDS};
 pub use self::way::{places, shown, strayed};
 use crate::clock::Clock;
@@ -70,6 +72,8 @@ pub enum Operation {
     },
     /// Adds green to every route at weight 0.
     JoinRoutes,
+    /// Turns every simple record into a weighted set with blue alone in it.
+    JoinRecords,
     /// Removes the rule that the named probe created.
     RemoveProbe {
         probe: String,
@@ -96,6 +100,8 @@ pub enum Operation {
         least: u64,
         most: u64,
     },
+    /// Waits until nobody asks blue any more; changes nothing.
+    AwaitQuiet,
     ScaleToZero {
         cluster: String,
         service: String,
@@ -285,6 +291,8 @@ pub struct Fleet {
 pub enum Outcome {
     /// Done and verified; what was made.
     Done(Made),
+    /// Written, and under way: what a later look must know of it.
+    Underway(Made),
     /// Not yet, for this reason; look again later.
     NotYet(String),
     /// Not, and waiting will not help.
@@ -401,13 +409,15 @@ impl Operation {
             Operation::CreateService(new) => green::create_service(scene, new),
             Operation::AwaitGreen { .. } => green::await_healthy(scene),
             Operation::JoinRoutes => routes::shift(scene, Share::NONE),
+            Operation::JoinRecords => records::shift(scene, Share::NONE),
             Operation::RemoveProbe { .. } => green::remove_probes(scene),
             Operation::Shift { share } => way::shift(scene, *share),
             Operation::GoHome => way::go_home(scene),
-            Operation::ReplaceBlue => routes::replace_blue(scene),
+            Operation::ReplaceBlue => way::replace_blue(scene),
             Operation::Untie { load_balancer } => swap::untie(scene, load_balancer),
             Operation::Drain { seconds } => Ok(blue::drain(scene, *seconds)),
             Operation::AwaitFlows { least, most } => swap::await_blue(scene, *least, *most),
+            Operation::AwaitQuiet => quiet::await_quiet(scene),
             Operation::ScaleToZero { cluster, service } => blue::scale_to_zero(scene, cluster, service),
             Operation::RemoveService { cluster, service } => blue::remove(scene, cluster, service),
         }
@@ -426,11 +436,13 @@ impl Operation {
             Operation::HoldScaling(hold) => scaling::release(scene, hold),
             Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
+            Operation::JoinRecords => Ok(quiet::await_resolvers(scene)),
             _ => Ok(Outcome::done()),
         }
     }
 
-    /// Whether undoing removes something that the run created, which a rollback does only when asked.
+    /// Whether undoing removes something that the run created, or belongs to that, which a rollback
+    /// does only when asked.
     pub fn creates(&self) -> bool {
         matches!(
             self,
@@ -438,6 +450,7 @@ impl Operation {
                 | Operation::RegisterTaskDefinition(_)
                 | Operation::CreateService(_)
                 | Operation::CopyScaling(_)
+                | Operation::JoinRecords
                 | Operation::CreateLoadBalancer(_)
                 // Those of a load balancer that the run created go with it.
                 | Operation::CreateListeners(CopyListeners { load_balancer: Some(_), .. })
@@ -451,13 +464,14 @@ impl Operation {
             Operation::AwaitGreen { .. }
                 | Operation::Drain { .. }
                 | Operation::AwaitFlows { .. }
+                | Operation::AwaitQuiet
                 | Operation::AwaitLoadBalancer(_)
         )
     }
 
     /// Whether it touches the places where traffic is told where to go, so that the way home restores them.
     pub fn joins(&self) -> bool {
-        matches!(self, Operation::JoinRoutes)
+        matches!(self, Operation::JoinRoutes | Operation::JoinRecords)
     }
 
     /// Whether there is anything to undo beside the routes.
@@ -502,10 +516,11 @@ impl Operation {
             }
             Operation::AwaitGreen { timeout } => format!("wait until green is healthy, at most {timeout}"),
             Operation::JoinRoutes => "add green to every route at weight 0".to_owned(),
+            Operation::JoinRecords => "turn every simple record into a weighted one, with blue alone".to_owned(),
             Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
             Operation::Shift { share } => format!("give green {share} of the traffic"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
-            Operation::ReplaceBlue => "put green in blue's place in every route".to_owned(),
+            Operation::ReplaceBlue => "put green in blue's place".to_owned(),
             Operation::Untie { .. } => "remove the listeners that tied both sides to the load balancer".to_owned(),
             Operation::AwaitFlows { least, most } => {
                 format!(
@@ -513,6 +528,7 @@ impl Operation {
                 )
             }
             Operation::Drain { seconds } => format!("wait {seconds} s for blue's connections to end"),
+            Operation::AwaitQuiet => "wait until nobody asks blue any more".to_owned(),
             Operation::ScaleToZero { service, .. } => format!("scale {service} to zero tasks"),
             Operation::RemoveService { service, .. } => format!("delete the service {service}"),
         }
@@ -534,6 +550,7 @@ impl Operation {
             }
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
+            Operation::JoinRecords => "answers stay the same; whoever manages the records elsewhere sees a difference",
             Operation::Shift { .. } => "requests reach green",
             Operation::ReplaceBlue => "there is no way back through `migrate rollback` from here",
             _ => "",

@@ -23,8 +23,8 @@ use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
 use crate::operation::{
-    AssociateGreen, CloneService, CopyScaling, FLOW_SECONDS, HoldScaling, Made, Operation, green_key, home_commands,
-    pair, share_commands,
+    AssociateGreen, CloneService, CopyScaling, Drift, FLOW_SECONDS, HoldScaling, Made, Operation,
+    drifted_record_command, green_key, green_name, home_commands, pair, record_commands, share_commands,
 };
 use crate::playbook::{Playbook, RetireBlue, Shift};
 use crate::traffic::{Pair, Share, takes_part};
@@ -120,20 +120,43 @@ impl Plan {
         listeners
     }
 
-    /// The commands that send traffic home by hand, each with the name of the place that it restores.
-    pub fn home_commands(&self) -> Vec<(String, String)> {
-        home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>())
+    /// The commands that send traffic home by hand, where the places show one of these shares.
+    pub fn home_commands(&self, made: &Made, written: &[Share]) -> Vec<(String, String)> {
+        match &self.playbook.shift {
+            Shift::DnsWeights(_) => {
+                let green = green_name(&self.playbook.name, &self.inventory, made);
+                record_commands(&self.inventory, green.as_ref(), written)
+            }
+            _ => home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>()),
+        }
     }
 
-    /// The command that sets a place, named as a drift names it, to what a run at `share` had set.
-    pub fn share_command(&self, made: &Made, share: Share, place: &str) -> Option<String> {
-        let Shift::ListenerWeights(_) = &self.playbook.shift else { return None };
-        let green = |blue: &String| made.get(&green_key(blue)).cloned();
-        let twin = |blue: String| green(&blue).map(|g| pair(&self.playbook, &self.inventory, blue, g));
-        let pairs: Vec<Pair> = self.blue_groups().into_iter().filter_map(twin).collect();
-        let commands =
-            share_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>(), &pairs, share);
-        commands.into_iter().find(|(named, _)| named == place).map(|(_, command)| command)
+    /// The command that puts the place of a drift back as it was recorded.
+    pub fn home_command(&self, drift: &Drift) -> Option<String> {
+        if let Shift::DnsWeights(_) = &self.playbook.shift {
+            return drifted_record_command(&self.inventory, drift, |set| set.recorded.clone());
+        }
+        let home = self.home_commands(&Made::new(), &[]);
+        home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
+    }
+
+    /// The command that sets the place of a drift to what a run at `share` had set.
+    pub fn share_command(&self, made: &Made, share: Share, drift: &Drift) -> Option<String> {
+        match &self.playbook.shift {
+            Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => {
+                let green = |blue: &String| made.get(&green_key(blue)).cloned();
+                let twin = |blue: String| green(&blue).map(|g| pair(&self.playbook, &self.inventory, blue, g));
+                let pairs: Vec<Pair> = self.blue_groups().into_iter().filter_map(twin).collect();
+                let routes = self.routes().collect::<Vec<_>>();
+                let commands = share_commands(&self.inventory, &self.playbook.shift, &routes, &pairs, share);
+                commands.into_iter().find(|(named, _)| *named == drift.what).map(|(_, command)| command)
+            }
+            Shift::DnsWeights(_) => {
+                let green = green_name(&self.playbook.name, &self.inventory, made)?;
+                drifted_record_command(&self.inventory, drift, |set| set.at_share(&green, share))
+            }
+            Shift::InPlace(_) => None,
+        }
     }
 
     pub fn green_name(&self) -> String {
@@ -157,6 +180,11 @@ impl Plan {
         if keeps { FLOW_SECONDS } else { 0 }
     }
 
+    /// How long clients may go where they went before a shift, after the shift is in effect.
+    pub fn following(&self) -> TimeDelta {
+        TimeDelta::seconds(i64::from(self.inventory.follow_seconds()))
+    }
+
     /// Share of a stage; stage 0 is before the first.
     pub fn share(&self, stage: usize) -> Share {
         match stage.checked_sub(1) {
@@ -172,10 +200,11 @@ impl Plan {
     /// When each stage runs, if the run is driven by `advance --all` from `begins` on.
     pub fn schedule(&self, begins: DateTime<Utc>) -> Vec<ScheduledStage> {
         let mut at = begins;
+        let following = self.following();
         let stage = |(index, stage): (usize, &crate::playbook::Stage)| {
-            let bake = TimeDelta::from_std(stage.bake.0).unwrap_or(TimeDelta::MAX);
+            let bake = TimeDelta::from_std(stage.bake.0).unwrap_or(TimeDelta::MAX / 2);
             let begins = at;
-            at = at.checked_add_signed(bake).unwrap_or(DateTime::<Utc>::MAX_UTC);
+            at = at.checked_add_signed(bake + following).unwrap_or(DateTime::<Utc>::MAX_UTC);
             ScheduledStage { stage: index + 1, share: stage.green, begins, ends: at, approve: stage.approve }
         };
         self.playbook.stages.iter().enumerate().map(stage).collect()
@@ -202,6 +231,8 @@ impl Plan {
             i.anatomies,
             i.routes,
             i.scaling,
+            i.green_balancer,
+            i.names,
             self.prepare,
             self.finish,
         ]);
@@ -225,6 +256,8 @@ impl Plan {
         let balancers = |i: &Inventory| (i.load_balancers.clone(), i.green_balancer.clone(), i.anatomies.clone());
         compare("a load balancer", balancers(old) == balancers(new));
         compare("a listener or rule", old.routes == new.routes);
+        compare("a record", old.names == new.names);
+        compare("green's load balancer", old.green_balancer == new.green_balancer);
         compare("blue's auto scaling", old.scaling == new.scaling);
         compare("the playbook", self.playbook == now.playbook);
         differences

@@ -22,7 +22,12 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
     findings
 }
 
-/// What every way that goes through target groups asks of one.
+/// The rules about blue's target groups that hold however traffic moves.
+pub(super) fn groups(inventory: &Inventory) -> Vec<Finding> {
+    inventory.target_groups.iter().flat_map(group).collect()
+}
+
+/// The same about one of them.
 pub(super) fn group(group: &TargetGroup) -> Vec<Finding> {
     [family(group), target_type(group), balancers(group)].into_iter().flatten().collect()
 }

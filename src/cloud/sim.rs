@@ -5,6 +5,7 @@
 //! the process, and the ear for a signal. Waiting is free. It knows nothing of runs and journals.
 
 mod balancers;
+mod domain;
 mod ecs;
 mod elb;
 mod estate;
@@ -16,6 +17,7 @@ mod names;
 mod network;
 mod notices;
 mod registries;
+mod resolvers;
 mod scaling;
 mod scenario;
 mod store;
@@ -36,6 +38,7 @@ pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
 pub use levels::SimLevel;
+pub use names::{SimChange, SimNames, SimZone};
 pub use notices::SimMessage;
 pub use scaling::SimScaling;
 pub use scenario::{Scenario, UnknownScenario};
@@ -350,6 +353,7 @@ impl Universe {
             routes: self.routes_where(|route| watch.listeners.contains(&route.listener)),
             health: health.collect(),
             services: watch.services.iter().map(|(cluster, name)| self.service(cluster, name)).collect(),
+            names: self.names_seen(&watch.names)?,
             scaling: watch.scaling.as_ref().and_then(|(cluster, name)| self.scaling_of(cluster, name)),
             alarms: None,
             metrics: None,

@@ -12,7 +12,7 @@ use crate::gate::Verdict;
 use crate::journal::calls::Moment;
 use crate::journal::progress::{Attempt, Bake, Failure, Judged, Phase, Progress};
 use crate::journal::{Cause, Event, Goal, HoldReason};
-use crate::operation::{Drift, Operation};
+use crate::operation::Operation;
 use crate::plan::Planned;
 use crate::playbook::{AfterRollback, OnFailure, OnNoData};
 use crate::traffic::Share;
@@ -196,7 +196,9 @@ fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
 fn begin_bake(progress: &Progress, now: DateTime<Utc>) -> Event {
     let stage = progress.stage;
     let bake = progress.header.plan.playbook.stages.get(stage - 1).map_or_else(Default::default, |s| s.bake.0);
-    let until = TimeDelta::from_std(bake).ok().and_then(|b| now.checked_add_signed(b));
+    // Clients come over while the old answers run out; only then is there something to watch.
+    let following = progress.header.plan.following();
+    let until = TimeDelta::from_std(bake).ok().and_then(|b| (now + following).checked_add_signed(b));
     Event::BakeBegan { stage, until: until.unwrap_or(DateTime::<Utc>::MAX_UTC) }
 }
 
@@ -332,16 +334,10 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
 
 /// How a rollback gets past a place that somebody else changed.
 fn way_out(progress: &Progress) -> String {
-    let command = progress.drift.as_ref().and_then(|drift| home_command(progress, drift));
+    let command = progress.drift.as_ref().and_then(|drift| progress.header.plan.home_command(drift));
     command.map_or_else(String::new, |command| {
         format!("; every other place is home. Once this one is too, `migrate rollback` goes on: {command}")
     })
-}
-
-/// The command that puts the place of a drift back as it was recorded.
-fn home_command(progress: &Progress, drift: &Drift) -> Option<String> {
-    let home = progress.header.plan.home_commands();
-    home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
 }
 
 /// What a person has to do before a run that is stuck, or that somebody else's change holds, goes on.
@@ -352,9 +348,9 @@ pub fn left_to_do(progress: &Progress) -> Vec<String> {
     let Some(drift) = &progress.drift else { return Vec::new() };
     let plan = &progress.header.plan;
     if progress.phase == Phase::Unwinding {
-        return home_command(progress, drift).into_iter().collect();
+        return plan.home_command(drift).into_iter().collect();
     }
-    plan.share_command(&progress.made, progress.share, &drift.what).into_iter().collect()
+    plan.share_command(&progress.made, progress.share, drift).into_iter().collect()
 }
 
 /// The last operation that was begun and is not undone, among those that a rollback undoes.
@@ -385,7 +381,8 @@ pub fn commands(progress: &Progress) -> Vec<String> {
     let region = &plan.inventory.region;
     let mut commands = Vec::new();
     if progress.joined() && !progress.home {
-        commands.extend(plan.home_commands().into_iter().map(|(_, command)| command));
+        commands
+            .extend(plan.home_commands(&progress.made, &progress.written()).into_iter().map(|(_, command)| command));
     }
     let undos = remaining_undos(progress).into_iter();
     commands.extend(undos.flat_map(|p| p.operation.undo_commands(region, &progress.made)));

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::cloud::{CloudError, MetricWindow, Watch};
-use crate::gate::{Baseline, Counted, Criteria, Evidence, Judgement, Minute, judge};
+use crate::gate::{Baseline, Counted, Criteria, Evidence, Judgement, Minute, Verdict, judge};
 use crate::journal::progress::Progress;
-use crate::operation::{Drift, GREEN_BALANCER, Scene, green_key, places, strayed};
+use crate::operation::{Drift, Scene, green_key, places, strayed};
 use crate::plan::Plan;
 use crate::playbook::{CustomMetric, Shift};
 use crate::traffic::Share;
@@ -40,7 +40,7 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
     let sight = scene.cloud.observe(&Watch {
         target_groups: green.clone(),
         alarms: plan.playbook.health.alarms.clone(),
-        metrics: Some(window(progress, &green, &blue, now)),
+        metrics: Some(window(progress, scene, &green, now)),
         ..if settled { places(scene) } else { Watch::default() }
     })?;
     let healthy = |g: &String| sight.health.get(g).map_or(0, |t| t.iter().filter(|t| t.state == "healthy").count());
@@ -72,6 +72,9 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
     if let Some(note) = off_course(plan, since, progress.share).filter(|_| progress.shift.is_none()) {
         judgement.reason = format!("{}; {note}", judgement.reason);
     }
+    if let Some(reason) = not_followed(plan, &judgement, progress.share).filter(|_| settled) {
+        (judgement.verdict, judgement.reason) = (Verdict::NotEnoughEvidence, reason);
+    }
     let drift = if settled { strayed(scene, &sight) } else { None };
     Ok(Look { judgement, drift })
 }
@@ -95,6 +98,27 @@ fn off_course(plan: &Plan, since: &[Minute], wish: Share) -> Option<String> {
     let off = (observed - wish.fraction()).abs();
     (off > SPLIT_TOLERANCE.max(wish.fraction() / 2.0))
         .then(|| format!("green receives {:.1}% of the {what}, {wish} was set", observed * 100.0))
+}
+
+/// Why a green that looks healthy has not been seen by those who were sent to it. Records only say
+/// where resolvers are sent: a stage counts when the clients have come. Where other names lead to
+/// blue as well, their clients stay there, and the share of all requests says nothing.
+fn not_followed(plan: &Plan, judgement: &Judgement, wish: Share) -> Option<String> {
+    let tally = &judgement.tally;
+    let all = tally.green_requests + tally.blue_requests;
+    let by_name =
+        matches!(plan.playbook.shift, Shift::DnsWeights(_)) && plan.inventory.leads_to_blue_beside().is_empty();
+    if !by_name || judgement.verdict != Verdict::Healthy || all < SPLIT_REQUESTS {
+        return None;
+    }
+    let observed = tally.green_requests / all;
+    let what = if counted(plan) == Counted::Flows { "new flows" } else { "requests" };
+    (observed < wish.fraction() / 2.0).then(|| {
+        format!(
+            "green receives {:.1}% of the {what}, {wish} was set: resolvers or long-lived clients have not followed yet",
+            observed * 100.0
+        )
+    })
 }
 
 /// What can be counted of this run's traffic.
@@ -131,7 +155,8 @@ fn split(progress: &Progress, exposed: bool, minutes: Vec<Minute>) -> (Vec<Minut
     let exposed_since = progress.exposed_since.filter(|_| progress.share > Share::NONE);
     let (Some(since), true) = (exposed_since, exposed) else { return (minutes, Vec::new()) };
     let began = progress.shift_began.unwrap_or(since).min(since);
-    let (from, until) = (first_minute(since), floor(began));
+    let plan = &progress.header.plan;
+    let (from, until) = (first_minute(plan, since), floor(began));
     let newest = minutes.last().map_or(from, |m| m.start);
     let from = from.max(newest - TimeDelta::minutes(WINDOW_MINUTES - 1));
     let before = minutes.iter().filter(|m| m.start < until).cloned().collect();
@@ -142,9 +167,11 @@ fn floor(at: DateTime<Utc>) -> DateTime<Utc> {
     at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at)
 }
 
-/// The first full minute in which every load balancer follows a shift that was read back then.
-fn first_minute(since: DateTime<Utc>) -> DateTime<Utc> {
-    floor(since + TimeDelta::seconds(PROPAGATION_SECONDS) + TimeDelta::minutes(1) - TimeDelta::milliseconds(1))
+/// The first full minute in which every load balancer, and every resolver, follows a shift that was read
+/// back then.
+fn first_minute(plan: &Plan, since: DateTime<Utc>) -> DateTime<Utc> {
+    let following = TimeDelta::seconds(PROPAGATION_SECONDS) + plan.following();
+    floor(since + following + TimeDelta::minutes(1) - TimeDelta::milliseconds(1))
 }
 
 /// Minutes before a shift that a window of so many minutes since it needs: as many, where all traffic
@@ -156,14 +183,14 @@ fn past_minutes(plan: &Plan, minutes: i64) -> i64 {
 
 /// The settled minutes since the shift, with the past that they are compared with; before the first
 /// shift, a few to see whether CloudWatch answers.
-fn window(progress: &Progress, green: &[String], blue: &[String], now: DateTime<Utc>) -> MetricWindow {
+fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Utc>) -> MetricWindow {
     let plan = &progress.header.plan;
     let to = floor(now - TimeDelta::seconds(SETTLE_SECONDS));
     let preview = to - TimeDelta::minutes(PREVIEW_MINUTES);
     let from = match progress.exposed_since.filter(|_| progress.share > Share::NONE) {
         None => preview,
         Some(since) => {
-            let from = first_minute(since).max(to - TimeDelta::minutes(WINDOW_MINUTES));
+            let from = first_minute(plan, since).max(to - TimeDelta::minutes(WINDOW_MINUTES));
             let past = past_minutes(plan, (to - from).num_minutes());
             let began = floor(progress.shift_began.unwrap_or(since).min(since));
             // After a long hold the past is too long ago to be read in the same question.
@@ -171,24 +198,13 @@ fn window(progress: &Progress, green: &[String], blue: &[String], now: DateTime<
             if past > 0 && near { from.min(began - TimeDelta::minutes(past)) } else { from }
         }
     };
-    let mut load_balancers = BTreeMap::new();
-    for group in &plan.inventory.target_groups {
-        if let Some(balancer) = group.load_balancers.first() {
-            load_balancers.insert(group.arn.clone(), balancer.clone());
-            if let Some(twin) = progress.made.get(&green_key(&group.arn)) {
-                let own = progress.made.get(GREEN_BALANCER);
-                let own = own.or(plan.inventory.green_balancer.as_ref().map(|b| &b.arn));
-                load_balancers.insert(twin.clone(), own.unwrap_or(balancer).clone());
-            }
-        }
-    }
     let counted = counted(plan);
     MetricWindow {
         counted,
         levels: plan.playbook.health.metrics.iter().map(CustomMetric::query).collect(),
         green: green.to_vec(),
-        blue: blue.to_vec(),
-        load_balancers,
+        blue: plan.blue_groups(),
+        load_balancers: scene.group_balancers(),
         from,
         to: to.max(from),
         latency: plan

@@ -209,6 +209,7 @@ impl Progress {
                 self.operations.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
             }
             Event::Settled { operation, outcome } => self.settle_operation(operation, outcome, at),
+            Event::Noted { made } => self.made.extend(made.clone()),
             Event::UndoIntended { operation } => {
                 self.undos.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
             }
@@ -271,6 +272,7 @@ impl Progress {
             Event::Settled { operation, .. } => {
                 matches!(phase, Preparing | Finishing) && self.operations.contains_key(operation)
             }
+            Event::Noted { .. } => !matches!(phase, RolledBack | Finished),
             Event::Readied => phase == Preparing,
             Event::Advanced(_) => phase == Open,
             Event::ShiftIntended { stage: 0, .. } => phase == Unwinding,

@@ -4,11 +4,12 @@
 //! says so in commands and not in advice.
 
 use super::{
-    CopyListeners, GREEN_BALANCER, ListenerCopy, Made, Operation, Side, TASK_DEFINITION, TieGroup, green_key,
+    CopyListeners, Drift, GREEN_BALANCER, ListenerCopy, Made, Operation, Side, TASK_DEFINITION, TieGroup, green_key,
     listener_key, probe_key, shown, tie_key,
 };
-use crate::inventory::{Action, Inventory, Route, RouteAt};
+use crate::inventory::{Action, Inventory, Record, Route, RouteAt};
 use crate::playbook::Shift;
+use crate::traffic::records::{GreenName, RecordSet, record_sets};
 use crate::traffic::{Pair, Share};
 
 /// The commands that put every place where traffic is told where to go back as it was recorded, each
@@ -21,6 +22,59 @@ pub fn home_commands(inventory: &Inventory, shift: &Shift, routes: &[&Route]) ->
         }
         Shift::DnsWeights(_) | Shift::InPlace(_) => Vec::new(),
     }
+}
+
+/// The commands that put records back as they were recorded, for each share that they may show now: a
+/// batch whose deletions are not what is there is refused whole, so at most one of them has an effect.
+pub fn record_commands(inventory: &Inventory, green: Option<&GreenName>, written: &[Share]) -> Vec<(String, String)> {
+    let sets = record_sets(inventory);
+    let Some(green) = green else { return Vec::new() };
+    let mut zones: Vec<&str> = sets.iter().map(|s| s.zone.id.as_str()).collect();
+    zones.dedup();
+    let mut commands = Vec::new();
+    for zone in zones {
+        for share in written {
+            let swap = |set: &RecordSet| (set.at_share(green, *share), set.recorded.clone());
+            let of_zone: Vec<_> = sets.iter().filter(|s| s.zone.id == zone).map(swap).collect();
+            commands.push((format!("zone {zone} at {share}"), batch_command(zone, &of_zone)));
+        }
+    }
+    commands
+}
+
+/// The command that puts records that drifted to what they shall be: it deletes exactly what was found.
+pub fn drifted_record_command(
+    inventory: &Inventory,
+    drift: &Drift,
+    wanted: impl Fn(&RecordSet) -> Vec<Record>,
+) -> Option<String> {
+    let set = record_sets(inventory).into_iter().find(|set| set.place() == drift.what)?;
+    let exact = drift.found.split_once("that is ").map(|(_, exact)| exact);
+    // What was deleted has nothing to be deleted.
+    let found = exact.map_or(Some(Vec::new()), |text| serde_json::from_str(text).ok())?;
+    Some(batch_command(&set.zone.id, &[(found, wanted(&set))]))
+}
+
+/// One batch: everything old is deleted before anything new is created.
+fn batch_command(zone: &str, swaps: &[(Vec<Record>, Vec<Record>)]) -> String {
+    let change =
+        |action: &str, record: &Record| serde_json::json!({"Action": action, "ResourceRecordSet": cli_record(record)});
+    let old = swaps.iter().flat_map(|(old, _)| old).map(|r| change("DELETE", r));
+    let new = swaps.iter().flat_map(|(_, new)| new).map(|r| change("CREATE", r));
+    let batch =
+        serde_json::json!({"Comment": "as before the migration", "Changes": old.chain(new).collect::<Vec<_>>()});
+    let batch = quoted(&batch.to_string());
+    format!("aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch {batch}")
+}
+
+/// A record as the AWS CLI takes it: the members of `rest` beside the others.
+fn cli_record(record: &Record) -> serde_json::Value {
+    let mut value = serde_json::to_value(record).unwrap_or_default();
+    if let Some(object) = value.as_object_mut() {
+        object.remove("Rest");
+        object.extend(record.rest.clone());
+    }
+    value
 }
 
 /// The commands that set every place to `share` again, each with the name of its place: the way out of

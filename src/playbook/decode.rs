@@ -79,8 +79,7 @@ impl Reader<'_, '_> {
         let service = self.required(&fields, "service").and_then(|node| self.service(node));
         let green = self.required(&fields, "green").and_then(|node| self.green(node, service.as_ref()));
         let shift = self.required(&fields, "shift").and_then(|node| self.shift(node));
-        let at_once = shift.as_ref().is_some_and(Shift::at_once);
-        let stages = self.required(&fields, "stages").and_then(|node| self.stages(node, at_once));
+        let stages = self.required(&fields, "stages").and_then(|node| self.stages(node, shift.as_ref()));
         if let (Some(shift), Some(stages), Some(node)) = (&shift, &stages, fields.get("stages")) {
             self.one_stage(shift, stages, node);
         }

@@ -13,13 +13,15 @@ use migrate::execute::ask::{self, Ask, Retire, Return};
 use migrate::execute::{Observer, Run, Stop, removes_green};
 use migrate::finding::{Finding, blocks};
 use migrate::inventory::Inventory;
+use migrate::inventory::record::same_records;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
-use migrate::operation::{green_key, pair};
+use migrate::operation::{green_key, green_name, pair};
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
 use migrate::report::outcome::standing;
+use migrate::traffic::records::record_sets;
 use migrate::traffic::{Pair, Share, at_share, replaced, same};
 use serde_json::Value;
 
@@ -221,6 +223,20 @@ stages:
   - { green: 100%, bake: 6m }
 ";
 
+/// The same over records.
+pub const BY_RECORDS: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { dns_weights: {} }
+stages:
+  - { green: 10%, bake: 5m }
+  - { green: 50%, bake: 5m, approve: true }
+  - { green: 100%, bake: 6m }
+";
+
 impl Lab {
     pub fn new(playbook: Playbook, scenario: Scenario, seed: u64) -> Lab {
         let universe = Universe::for_playbook(&playbook, scenario, seed, epoch());
@@ -412,6 +428,22 @@ impl Lab {
         }
         if matches!(self.playbook.shift, Shift::ListenerWeights(_) | Shift::ListenerSwap(_)) {
             self.assert_routes_as_told(&progress);
+        }
+        if matches!(self.playbook.shift, Shift::DnsWeights(_)) {
+            self.assert_records_as_told(&progress);
+        }
+    }
+
+    fn assert_records_as_told(&self, progress: &Progress) {
+        let plan = &progress.header.plan;
+        let green = green_name(&progress.header.run, &plan.inventory, &progress.made).expect("green's load balancer");
+        let universe = self.sim.universe();
+        for set in record_sets(&plan.inventory) {
+            let zone = &universe.names.zones[&set.zone.id].records.actual;
+            let shown: Vec<_> = zone.iter().filter(|r| r.name == set.name && r.kind == set.kind).cloned().collect();
+            let told = set.at_share(&green, progress.share);
+            let what = set.place();
+            assert!(same_records(&shown, &told), "{what} shows {shown:?}, the journal says {told:?}\n{}", self.story());
         }
     }
 

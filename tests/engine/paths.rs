@@ -119,9 +119,8 @@ fn blue_is_removed_where_the_playbook_says_so() {
 
 #[test]
 fn every_shipped_playbook_goes_there_and_back() {
-    for name in
-        ["quickstart.yaml", "canary.yaml", "linear.yaml", "all-at-once.yaml", "ci-pipeline.yaml", "nlb-swap.yaml"]
-    {
+    let by_routes = ["quickstart.yaml", "canary.yaml", "linear.yaml", "all-at-once.yaml", "ci-pipeline.yaml"];
+    for name in by_routes.into_iter().chain(["nlb-swap.yaml", "route53-weighted.yaml"]) {
         let mut lab = Lab::new(shipped(name), Scenario::Healthy, 11);
         assert!(lab.shift_all(30), "{name}\n{}", lab.story());
         assert!(lab.go_home(3), "{name}\n{}", lab.story());

@@ -82,6 +82,7 @@ macro_rules! sweeps {
 
 sweeps!(listener_weights, SHORT);
 sweeps!(listener_swap, SWAP);
+sweeps!(dns_weights, BY_RECORDS);
 
 fn at(call: u64, kind: FaultKind) -> Vec<Fault> {
     vec![Fault { call: FaultAt::Call(call), kind }]

@@ -55,7 +55,8 @@ fn the_policy_in_the_readme_is_what_the_adapter_calls() {
         "iam:PassRole",
         "wafv2:GetWebACL",
     ];
-    let services = ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "sns", "sts", "wafv2"];
+    let services =
+        ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "route53", "sns", "sts", "wafv2"];
     let action = |word: &str| {
         let (service, call) = word.split_once(':')?;
         let is_call = call.len() > 3 && call.chars().all(char::is_alphanumeric) && call.starts_with(char::is_uppercase);

@@ -8,7 +8,15 @@ fn each_is_sound_and_only_the_bold_one_is_warned_about() {
     let names: Vec<&str> = playbooks.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["all-at-once.yaml", "canary.yaml", "ci-pipeline.yaml", "linear.yaml", "nlb-swap.yaml", "quickstart.yaml"]
+        [
+            "all-at-once.yaml",
+            "canary.yaml",
+            "ci-pipeline.yaml",
+            "linear.yaml",
+            "nlb-swap.yaml",
+            "quickstart.yaml",
+            "route53-weighted.yaml"
+        ]
     );
     for (name, text) in &playbooks {
         let decoded = read(text);

@@ -15,6 +15,7 @@ use super::ecs::{Rollout, SimService};
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
 use super::levels::SimLevel;
+use super::names::SimNames;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::tasks::SimTask;
@@ -53,10 +54,14 @@ impl Universe {
         let groups = universe.add_blue_groups(playbook);
         universe.add_task_definition(playbook);
         universe.add_blue(playbook, &groups);
-        if matches!(playbook.shift, Shift::ListenerSwap(_)) {
-            universe.add_listeners(playbook, &groups);
-        } else {
-            universe.add_routes(playbook, &groups);
+        match &playbook.shift {
+            Shift::ListenerSwap(_) => universe.add_listeners(playbook, &groups),
+            Shift::DnsWeights(wish) => {
+                universe.add_routes(playbook, &groups);
+                let blue = groups.iter().flat_map(|g| universe.load_balancers_of(g)).next();
+                universe.add_names(wish, &blue.unwrap_or_default());
+            }
+            Shift::ListenerWeights(_) | Shift::InPlace(_) => universe.add_routes(playbook, &groups),
         }
         universe.add_scaling(playbook);
         for name in &playbook.health.alarms {
@@ -377,6 +382,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
             epochs: Vec::new(),
             green_since: None,
         },
+        names: SimNames::default(),
         next_tick: now.duration_trunc(minute).unwrap_or(now) + minute,
         next_id: 0,
     }
