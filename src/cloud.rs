@@ -11,6 +11,7 @@ pub mod names;
 pub mod notices;
 pub mod registries;
 pub mod sim;
+pub mod ties;
 pub mod trials;
 
 use std::collections::BTreeMap;
@@ -22,8 +23,9 @@ use self::balancers::Balancers;
 use self::names::Names;
 use self::notices::Notices;
 use self::registries::Registries;
+use self::ties::Ties;
 use self::trials::Trials;
-pub use crate::gate::{Counts, Minute};
+pub use crate::gate::{Counted, Counts, LevelQuery, LevelSource, Minute};
 use crate::inventory::{
     Action, Alarm, LoadBalancer, Record, Route, RouteAt, ScalableTarget, Service, Suspension, TargetGroup,
     TargetHealth, Task, TaskDefinition,
@@ -31,7 +33,7 @@ use crate::inventory::{
 
 /// Everything that `migrate` asks of a cloud. What only some ways of moving traffic need stands in
 /// traits of its own.
-pub trait Cloud: Balancers + Names + Registries + Notices + Trials + Sync {
+pub trait Cloud: Balancers + Names + Registries + Notices + Ties + Trials + Sync {
     /// Who we are, where, and for how long. One STS call; the expiry comes from the credentials.
     fn identity(&self) -> Result<Identity, CloudError>;
 
@@ -161,9 +163,12 @@ pub struct Sight {
     pub metrics: Option<Result<Vec<Minute>, CloudError>>,
 }
 
-/// Which minutes of which target groups to read from CloudWatch.
-#[derive(Debug, Clone, PartialEq)]
+/// Which minutes of which target groups to read from CloudWatch, and what of the user's own beside
+/// them. All of it is one question.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricWindow {
+    /// What the load balancers in front count.
+    pub counted: Counted,
     /// ARNs of green's target groups.
     pub green: Vec<String>,
     /// ARNs of blue's target groups.
@@ -176,6 +181,8 @@ pub struct MetricWindow {
     pub to: DateTime<Utc>,
     /// Statistic of `TargetResponseTime` to read, such as `p99`; `None` for no latency.
     pub latency: Option<String>,
+    /// Metrics of the user's own.
+    pub levels: Vec<LevelQuery>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -72,6 +72,8 @@ pub struct Run<'a> {
 const POLL_SECONDS: i64 = 5;
 /// Between looks where the next one is likely to succeed.
 const SHORT_POLL_SECONDS: i64 = 2;
+/// Between looks at what CloudWatch shows, by minutes.
+const METRIC_POLL_SECONDS: i64 = 30;
 /// How long a step other than green's start may be "not yet".
 const PATIENCE_SECONDS: i64 = 600;
 /// Life that credentials must have left after a bake: enough to send traffic home.
@@ -231,8 +233,12 @@ impl<'a> Run<'a> {
             Operation::AwaitGreen { timeout } => TimeDelta::from_std(timeout.0).unwrap_or(TimeDelta::MAX),
             Operation::Drain { seconds } => drain(*seconds),
             // A service that is deleted lets its targets drain first, like blue at the end.
+            Operation::CreateService(_) => {
+                let plan = &self.progress.header.plan;
+                drain(plan.drain_seconds() + plan.flow_seconds())
+            }
+            Operation::AwaitFlows { most, .. } => drain(*most),
             Operation::JoinRecords => drain(u64::from(self.progress.header.plan.inventory.follow_seconds())),
-            Operation::CreateService(_) => drain(self.progress.header.plan.drain_seconds()),
             _ => TimeDelta::seconds(PATIENCE_SECONDS),
         }
     }
@@ -273,7 +279,13 @@ impl<'a> Run<'a> {
             }
             return Ok(None);
         }
-        let poll = if matches!(operation, Operation::GoHome) { SHORT_POLL_SECONDS } else { POLL_SECONDS };
+        let poll = match operation {
+            Operation::GoHome => SHORT_POLL_SECONDS,
+            Operation::AwaitFlows { .. } => METRIC_POLL_SECONDS,
+            // Green waits for its flows before it is removed.
+            Operation::CreateService(_) if self.progress.header.plan.flow_seconds() > 0 => METRIC_POLL_SECONDS,
+            _ => POLL_SECONDS,
+        };
         self.wait(now + TimeDelta::seconds(poll), &why);
         Ok(None)
     }
@@ -376,6 +388,8 @@ impl<'a> Run<'a> {
             written: self.progress.written(),
             scaling: scaling.filter(|h: &HoldScaling| h.was != h.held).collect(),
             since,
+            moved: self.progress.moved,
+            exposed_since: self.progress.exposed_since,
             run: &self.progress.header.run,
             token: digest(self.progress.header.id.as_bytes()),
         }

@@ -8,10 +8,15 @@
 //! window and its last five minutes, so a fault that begins late is not hidden by good hours before.
 //! A statistical judge will replace the insides of [`judge`]; its signature is the seam.
 
+mod levels;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+pub use self::levels::{Level, LevelQuery, LevelSource};
 
 /// What the gate concludes. The order is from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,10 +43,11 @@ impl Verdict {
 }
 
 /// What can be counted of the traffic, which depends on what is in front of the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
     /// Requests and their failures, by an Application Load Balancer.
+    #[default]
     Requests,
     /// Flows and resets, by a Network Load Balancer.
     Flows,
@@ -49,10 +55,42 @@ pub enum Counted {
     Nothing,
 }
 
+impl Counted {
+    /// What one of them is called, in the plural.
+    fn noun(self) -> &'static str {
+        match self {
+            Counted::Flows => "flows",
+            Counted::Requests | Counted::Nothing => "requests",
+        }
+    }
+
+    /// What a side does that goes wrong with some of them.
+    fn verb(self) -> &'static str {
+        match self {
+            Counted::Flows => "resets",
+            Counted::Requests | Counted::Nothing => "fails",
+        }
+    }
+}
+
+/// What green is compared with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Baseline {
+    /// Blue in the same minutes.
+    #[default]
+    Beside,
+    /// Blue in as many minutes directly before the shift: where all traffic moves at once, only one
+    /// side has any at a time.
+    Past,
+}
+
 /// Bounds, as the playbook sets them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Criteria {
     pub counted: Counted,
+    pub baseline: Baseline,
+    /// Metrics of the user's own.
+    pub levels: Vec<Level>,
     /// Error rate from 0 to 1.
     pub error_ceiling: f64,
     /// Factor to blue's error rate, at least 1.
@@ -73,14 +111,19 @@ pub struct Minute {
     pub start: DateTime<Utc>,
     pub green: Counts,
     pub blue: Counts,
+    /// What the user's own metrics show, by name; what is not reported is not there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub levels: BTreeMap<String, f64>,
 }
 
 /// What one side answered in a minute. A number that CloudWatch did not report is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    /// `RequestCount`, summed over the side's target groups.
+    /// `RequestCount`, summed over the side's target groups; of flows `NewFlowCount`.
     pub requests: Option<f64>,
-    /// `HTTPCode_Target_5XX_Count` + `TargetConnectionErrorCount` + `TargetTLSNegotiationErrorCount`.
+    /// `HTTPCode_Target_5XX_Count` + `TargetConnectionErrorCount` + `TargetTLSNegotiationErrorCount`. Of
+    /// flows, `TCP_Target_Reset_Count` + `TCP_ELB_Reset_Count` + `PortAllocationErrorCount` of the side's
+    /// load balancers, whose target groups do not report them.
     pub bad: Option<f64>,
     /// Seconds; the worst of the side's target groups.
     pub latency: Option<f64>,
@@ -99,6 +142,8 @@ pub struct Evidence {
     pub alarms_named: Vec<String>,
     /// Settled minutes since the shift, oldest first; or why they could not be read.
     pub minutes: Result<Vec<Minute>, String>,
+    /// Minutes directly before the shift, or before now where nothing has moved yet; oldest first.
+    pub before: Vec<Minute>,
 }
 
 /// Sums over a window.
@@ -126,6 +171,8 @@ pub struct Judgement {
 
 /// Silence of this many settled minutes in a row is blindness.
 pub const SILENT_MINUTES: usize = 3;
+/// Settled minutes in a row that must all be beyond a level's bound.
+pub const IN_A_ROW: usize = 3;
 /// Green requests expected in the silent minutes, below which silence is only low traffic.
 pub const EXPECTED_REQUESTS: f64 = 20.0;
 /// Requests that blue must have answered for its error rate to be compared with.
@@ -146,7 +193,12 @@ const LATENCY_MINUTES: usize = 3;
 /// Judges green by what was seen.
 pub fn judge(criteria: &Criteria, evidence: &Evidence) -> Judgement {
     let empty = Vec::new();
-    let minutes = evidence.minutes.as_ref().unwrap_or(&empty);
+    let since = evidence.minutes.as_ref().unwrap_or(&empty);
+    let minutes = match criteria.baseline {
+        Baseline::Beside => Cow::Borrowed(since),
+        Baseline::Past => Cow::Owned(beside_past(since, &evidence.before)),
+    };
+    let minutes: &[Minute] = &minutes;
     let tally = tally(minutes);
     let (verdict, reason) = worst([
         alarms(evidence),
@@ -156,9 +208,25 @@ pub fn judge(criteria: &Criteria, evidence: &Evidence) -> Judgement {
         latency(criteria, minutes),
         volume(criteria, evidence, &tally),
         speed(criteria, evidence, minutes),
+        levels::objection(&criteria.levels, evidence, since, &evidence.before),
     ])
-    .unwrap_or_else(|| (Verdict::Healthy, healthy_reason(criteria, evidence, &tally)));
+    .unwrap_or_else(|| {
+        let levels = levels::shown(&criteria.levels, since);
+        (Verdict::Healthy, healthy_reason(criteria, evidence, &tally) + &levels)
+    });
     Judgement { verdict, reason, tally, healthy_hosts: evidence.healthy_hosts }
+}
+
+/// The minutes since the shift with blue's past in the place of its present, the newest beside the newest.
+fn beside_past(since: &[Minute], before: &[Minute]) -> Vec<Minute> {
+    let mut past = before.iter().rev();
+    let mut paired: Vec<Minute> = since
+        .iter()
+        .rev()
+        .map(|minute| Minute { blue: past.next().map_or_else(Counts::default, |m| m.blue), ..minute.clone() })
+        .collect();
+    paired.reverse();
+    paired
 }
 
 type Objection = Option<(Verdict, String)>;
@@ -204,7 +272,7 @@ fn sight(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Object
     if let Err(why) = &evidence.minutes {
         return Some((Verdict::CannotSee, format!("CloudWatch cannot be read: {why}")));
     }
-    if let Some(minute) = minutes.iter().find(|m| absurd(&m.green) || absurd(&m.blue)) {
+    if let Some(minute) = minutes.iter().chain(&evidence.before).find(|m| absurd(m)) {
         let at = minute.start.format("%H:%M");
         return Some((Verdict::CannotSee, format!("CloudWatch reports an impossible number for minute {at}")));
     }
@@ -227,16 +295,35 @@ fn sight(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Object
         let text = format!("no data for green or blue in the last {} minutes", silent.len());
         return Some((Verdict::CannotSee, text));
     }
-    let odds = if before.blue_requests > 0.0 { before.green_requests / before.blue_requests } else { 0.0 };
+    let odds = match criteria.baseline {
+        // All that blue had is green's now.
+        Baseline::Past => 1.0,
+        Baseline::Beside if before.blue_requests > 0.0 => before.green_requests / before.blue_requests,
+        Baseline::Beside => 0.0,
+    };
     (odds * blue >= EXPECTED_REQUESTS).then(|| {
-        let text =
-            format!("no data for green in the last {} minutes while blue answered {blue:.0} requests", silent.len());
+        let text = format!(
+            "no data for green in the last {} minutes while {} {blue:.0} {}",
+            silent.len(),
+            had(criteria),
+            criteria.counted.noun()
+        );
         (Verdict::CannotSee, text)
     })
 }
 
-fn absurd(counts: &Counts) -> bool {
-    [counts.requests, counts.bad, counts.latency].into_iter().flatten().any(|n| !n.is_finite() || n < 0.0)
+/// What blue did with as many, in words.
+fn had(criteria: &Criteria) -> &'static str {
+    match (criteria.baseline, criteria.counted) {
+        (Baseline::Past, _) => "blue had before the shift",
+        (_, Counted::Flows) => "blue had",
+        _ => "blue answered",
+    }
+}
+
+fn absurd(minute: &Minute) -> bool {
+    let wrong = |c: &Counts| [c.requests, c.bad, c.latency].into_iter().flatten().any(|n| !n.is_finite() || n < 0.0);
+    wrong(&minute.green) || wrong(&minute.blue) || minute.levels.values().any(|n| !n.is_finite())
 }
 
 fn amount(number: Option<f64>) -> f64 {
@@ -286,16 +373,7 @@ fn error_window(criteria: &Criteria, tally: &Tally) -> Objection {
     let requests = tally.green_requests.max(criteria.min_requests as f64);
     let green = rate(tally.green_bad, requests);
     let blue = rate(tally.blue_bad, tally.blue_requests);
-    let numbers = format!(
-        "green fails {} ({:.0} of {:.0} requests in {} min), blue {} ({:.0} of {:.0})",
-        percent(rate(tally.green_bad, tally.green_requests)),
-        tally.green_bad,
-        tally.green_requests,
-        tally.minutes,
-        percent(blue),
-        tally.blue_bad,
-        tally.blue_requests,
-    );
+    let numbers = rates(criteria, tally);
     let bound = criteria.error_ratio * (blue + RATE_FLOOR);
     // A ratio needs two sides: at 100 % blue answers nothing, and its rate is no 0.
     let comparable = tally.blue_requests >= COMPARABLE_REQUESTS;
@@ -324,6 +402,23 @@ fn error_window(criteria: &Criteria, tally: &Tally) -> Objection {
         )),
         (false, false, _) => None,
     }
+}
+
+/// How often both sides fail, with the numbers.
+fn rates(criteria: &Criteria, tally: &Tally) -> String {
+    let past = if criteria.baseline == Baseline::Past { " before the shift" } else { "" };
+    format!(
+        "green {} {} ({:.0} of {:.0} {} in {} min), blue{past} {} ({:.0} of {:.0})",
+        criteria.counted.verb(),
+        percent(rate(tally.green_bad, tally.green_requests)),
+        tally.green_bad,
+        tally.green_requests,
+        criteria.counted.noun(),
+        tally.minutes,
+        percent(rate(tally.blue_bad, tally.blue_requests)),
+        tally.blue_bad,
+        tally.blue_requests,
+    )
 }
 
 fn times(green: f64, blue: f64) -> f64 {
@@ -378,9 +473,12 @@ fn volume(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Objection 
     #[expect(clippy::cast_precision_loss, reason = "a request count far below 2^52")]
     let wanted = criteria.min_requests as f64;
     if tally.green_requests < wanted {
+        let did = if criteria.counted == Counted::Flows { "had" } else { "answered" };
         let text = format!(
-            "green has answered {:.0} of the {wanted:.0} requests that the gate wants ({} settled min)",
-            tally.green_requests, tally.minutes
+            "green has {did} {:.0} of the {wanted:.0} {} that the gate wants ({} settled min)",
+            tally.green_requests,
+            criteria.counted.noun(),
+            tally.minutes
         );
         return Some((Verdict::NotEnoughEvidence, text));
     }
@@ -421,16 +519,7 @@ fn healthy_reason(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> St
         _ if criteria.latency_ratio.is_some() => ", latency not judged: none is reported".to_owned(),
         _ => String::new(),
     };
-    format!(
-        "green fails {} ({:.0} of {:.0} requests in {} min), blue {} ({:.0} of {:.0}){latency}",
-        percent(rate(tally.green_bad, tally.green_requests)),
-        tally.green_bad,
-        tally.green_requests,
-        tally.minutes,
-        percent(rate(tally.blue_bad, tally.blue_requests)),
-        tally.blue_bad,
-        tally.blue_requests,
-    )
+    format!("{}{latency}", rates(criteria, tally))
 }
 
 #[cfg(test)]
@@ -442,6 +531,8 @@ mod tests {
     fn criteria() -> Criteria {
         Criteria {
             counted: Counted::Requests,
+            baseline: Baseline::Beside,
+            levels: Vec::new(),
             error_ceiling: 0.05,
             error_ratio: 3.0,
             latency_ceiling: None,
@@ -459,7 +550,7 @@ mod tests {
 
     fn minute(nth: usize, green: Counts, blue: Counts) -> Minute {
         let start = DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(i64::try_from(nth).unwrap());
-        Minute { start, green, blue }
+        Minute { start, green, blue, levels: BTreeMap::new() }
     }
 
     fn minutes(n: usize, green: (f64, f64), blue: (f64, f64)) -> Vec<Minute> {
@@ -478,6 +569,7 @@ mod tests {
             alarms: Ok(BTreeMap::new()),
             alarms_named: Vec::new(),
             minutes: Ok(minutes),
+            before: Vec::new(),
         }
     }
 
@@ -643,6 +735,8 @@ mod tests {
         (0.0f64..1.0, 1.0f64..10.0, bound(), bound(), 0u64..500, 0u32..5).prop_map(
             |(error_ceiling, error_ratio, latency_ceiling, ratio, min_requests, wanted_hosts)| Criteria {
                 counted: Counted::Requests,
+                baseline: Baseline::Beside,
+                levels: Vec::new(),
                 error_ceiling,
                 error_ratio,
                 latency_ceiling,
@@ -651,6 +745,86 @@ mod tests {
                 wanted_hosts,
             },
         )
+    }
+
+    fn flows(before: Vec<Minute>, since: Vec<Minute>) -> Judgement {
+        let criteria = Criteria { counted: Counted::Flows, baseline: Baseline::Past, ..criteria() };
+        judge(&criteria, &Evidence { before, ..evidence(since) })
+    }
+
+    /// Behind one Network Load Balancer only one side has new flows at a time, and resets are counted
+    /// for both together.
+    #[test]
+    fn flows_are_compared_with_the_past() {
+        let side = |n, flows, resets| minutes(n, (0.0, 0.0), (flows, resets));
+        let since = |n, flows, resets| minutes(n, (flows, resets), (0.0, resets));
+        let good = flows(side(5, 1000.0, 10.0), since(5, 1000.0, 10.0));
+        assert_eq!(good.verdict, Verdict::Healthy);
+        assert_eq!(
+            good.reason,
+            "green resets 1.00% (50 of 5000 flows in 5 min), blue before the shift 1.00% (50 of 5000)"
+        );
+        let bad = flows(side(5, 1000.0, 2.0), since(5, 1000.0, 40.0));
+        assert_eq!(bad.verdict, Verdict::Degraded);
+        assert!(bad.reason.contains("more than 3 times blue allows"), "{}", bad.reason);
+        let both = flows(side(5, 1000.0, 80.0), since(5, 1000.0, 90.0));
+        assert_eq!(both.verdict, Verdict::NotEnoughEvidence, "{}", both.reason);
+        let without_past = flows(Vec::new(), since(5, 1000.0, 40.0));
+        assert_eq!(without_past.verdict, Verdict::Healthy, "below the ceiling, and nothing to compare with");
+        let few = flows(side(5, 1000.0, 2.0), since(5, 4.0, 0.0));
+        assert_eq!(few.verdict, Verdict::NotEnoughEvidence);
+        assert!(few.reason.contains("20 of the 50 flows"), "{}", few.reason);
+        for judgement in [good, bad, both, few] {
+            assert!(
+                !judgement.reason.contains("request") && !judgement.reason.contains("fails"),
+                "{}",
+                judgement.reason
+            );
+        }
+    }
+
+    #[test]
+    fn silence_after_a_swap_is_blindness() {
+        let silent = flows(minutes(5, (0.0, 0.0), (1000.0, 1.0)), minutes(3, (0.0, 0.0), (0.0, 0.0)));
+        assert_eq!(silent.verdict, Verdict::CannotSee);
+        assert!(silent.reason.contains("while blue had before the shift 3000 flows"), "{}", silent.reason);
+        let idle = flows(minutes(5, (0.0, 0.0), (0.0, 0.0)), minutes(3, (0.0, 0.0), (0.0, 0.0)));
+        assert_eq!(idle.verdict, Verdict::NotEnoughEvidence, "{}", idle.reason);
+    }
+
+    /// Two Network Load Balancers: both sides have flows and resets of their own, in the same minutes.
+    #[test]
+    fn flows_beside_each_other_are_compared_directly() {
+        let criteria = Criteria { counted: Counted::Flows, ..criteria() };
+        let judged = |resets| judge(&criteria, &evidence(minutes(10, (100.0, resets), (900.0, 1.0))));
+        assert_eq!(judged(0.0).verdict, Verdict::Healthy);
+        assert_eq!(judged(4.0).verdict, Verdict::Degraded);
+    }
+
+    #[test]
+    fn latency_of_a_swap_is_compared_with_the_past() {
+        let criteria = Criteria { baseline: Baseline::Past, latency_ratio: Some(3.0), ..criteria() };
+        let past: Vec<Minute> =
+            slow(6, 0.0, Some(0.1)).into_iter().map(|m| Minute { green: Counts::default(), ..m }).collect();
+        let judged =
+            |green: f64| judge(&criteria, &Evidence { before: past.clone(), ..evidence(slow(6, green, None)) });
+        assert_eq!(judged(0.15).verdict, Verdict::Healthy);
+        assert_eq!(judged(0.4).verdict, Verdict::Degraded);
+    }
+
+    #[test]
+    fn levels_speak_beside_everything_else() {
+        let level = Level { name: "checkout".to_owned(), ceiling: Some(5.0), ..Level::default() };
+        let criteria = Criteria { counted: Counted::Nothing, levels: vec![level], ..criteria() };
+        let at = |value: f64| -> Vec<Minute> {
+            let with = |m: Minute| Minute { levels: [("checkout".to_owned(), value)].into(), ..m };
+            minutes(4, (0.0, 0.0), (0.0, 0.0)).into_iter().map(with).collect()
+        };
+        let judged = |value| judge(&criteria, &Evidence { before: at(1.0), ..evidence(at(value)) });
+        assert_eq!(judged(2.0).verdict, Verdict::Healthy);
+        assert!(judged(2.0).reason.ends_with(", checkout 2"), "{}", judged(2.0).reason);
+        assert_eq!(judged(6.0).verdict, Verdict::Degraded);
+        assert_eq!(judged(f64::NAN).verdict, Verdict::CannotSee);
     }
 
     proptest! {

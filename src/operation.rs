@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use self::balancer::{AwaitBalancer, CopyListeners, ListenerCopy, RuleCopy};
 pub use self::commands::{drifted_record_command, home_commands, record_commands, share_commands};
 pub use self::records::green_name;
-pub use self::way::{places, strayed};
+pub use self::swap::{FLOW_SECONDS, IDLE_SECONDS};
+pub use self::way::{places, shown, strayed};
 use crate::clock::Clock;
 use crate::cloud::balancers::NewLoadBalancer;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
@@ -46,6 +47,7 @@ pub enum Operation {
         attributes: BTreeMap<String, String>,
     },
     AssociateGreen(AssociateGreen),
+    TieGroup(TieGroup),
     CreateLoadBalancer(NewLoadBalancer),
     /// Gives green's load balancer these attributes.
     SetLoadBalancerAttributes {
@@ -88,9 +90,19 @@ pub enum Operation {
     GoHome,
     /// Puts green in blue's place in every route.
     ReplaceBlue,
+    /// Removes the listeners that tie green's groups to this load balancer.
+    Untie {
+        load_balancer: String,
+    },
     /// Waits until connections to blue have ended.
     Drain {
         seconds: u64,
+    },
+    /// Waits until the flows that were open when traffic moved have left blue: `least` seconds from
+    /// then in any case, and at most `most`.
+    AwaitFlows {
+        least: u64,
+        most: u64,
     },
     /// Waits until nobody asks blue any more; changes nothing.
     AwaitQuiet,
@@ -117,6 +129,43 @@ pub struct AssociateGreen {
     pub host: String,
     /// Blue groups of this load balancer.
     pub blue: Vec<String>,
+    /// Where the two sides never stand in one action, whether they may is not asked: the rule names
+    /// the groups of this side alone.
+    #[serde(default)]
+    pub alone: Option<Side>,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One of the two services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Blue,
+    Green,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Side::Blue => "blue",
+            Side::Green => "green",
+        }
+    }
+}
+
+/// Ties a target group to a Network Load Balancer through a listener of its own: there are no rules
+/// that no client matches, and a listener cannot name both families. Green's group must be tied before
+/// its service can be created; blue's, so that it stays checked while it has no traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TieGroup {
+    /// ARN of the blue group of the pair.
+    pub blue: String,
+    pub side: Side,
+    pub load_balancer: String,
+    /// ARN of a listener that forwards to blue's group.
+    pub like: String,
+    /// `TCP` or `TLS`.
+    pub protocol: String,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -234,6 +283,10 @@ pub struct Scene<'a> {
     pub scaling: Vec<HoldScaling>,
     /// When this operation was first intended.
     pub since: DateTime<Utc>,
+    /// Whether green may ever have received traffic.
+    pub moved: bool,
+    /// Since when places show the share that was settled last.
+    pub exposed_since: Option<DateTime<Utc>>,
     /// The run's name, as the tag `migrate:run` bears it.
     pub run: &'a str,
     /// Unique to this run; names what AWS shall not create twice.
@@ -335,8 +388,16 @@ pub fn green_key(blue: &str) -> String {
 }
 
 /// The name under which the probe rule of a load balancer is made.
-pub fn probe_key(load_balancer: &str) -> String {
-    format!("probe:{load_balancer}")
+pub fn probe_key(probe: &AssociateGreen) -> String {
+    match probe.alone {
+        Some(Side::Blue) => format!("probe:blue:{}", probe.load_balancer),
+        _ => format!("probe:{}", probe.load_balancer),
+    }
+}
+
+/// The name under which the listener is made that ties a group.
+pub fn tie_key(tie: &TieGroup) -> String {
+    format!("tie:{}:{}", tie.side.name(), tie.blue)
 }
 
 /// The name under which the twin of a blue listener is made.
@@ -351,6 +412,7 @@ impl Operation {
             Operation::CreateTargetGroup(new) => green::create_target_group(scene, new),
             Operation::SetAttributes { blue, attributes } => green::set_attributes(scene, blue, attributes),
             Operation::AssociateGreen(probe) => green::associate(scene, probe),
+            Operation::TieGroup(tie) => swap::tie(scene, tie),
             Operation::CreateLoadBalancer(new) => balancer::create(scene, new),
             Operation::SetLoadBalancerAttributes { attributes } => balancer::set_attributes(scene, attributes),
             Operation::CreateListeners(copy) => balancer::create_listeners(scene, copy),
@@ -370,7 +432,9 @@ impl Operation {
             Operation::Shift { share } => way::shift(scene, *share),
             Operation::GoHome => way::go_home(scene),
             Operation::ReplaceBlue => way::replace_blue(scene),
+            Operation::Untie { load_balancer } => swap::untie(scene, load_balancer),
             Operation::Drain { seconds } => Ok(blue::drain(scene, *seconds)),
+            Operation::AwaitFlows { least, most } => swap::await_blue(scene, *least, *most),
             Operation::AwaitQuiet => quiet::await_quiet(scene),
             Operation::ScaleToZero { cluster, service } => blue::scale_to_zero(scene, cluster, service),
             Operation::RemoveService { cluster, service } => blue::remove(scene, cluster, service),
@@ -383,6 +447,7 @@ impl Operation {
         match self {
             Operation::CreateTargetGroup(new) => green::delete_target_group(scene, new),
             Operation::AssociateGreen(probe) => green::dissociate(scene, probe),
+            Operation::TieGroup(tie) => swap::untie(scene, &tie.load_balancer),
             Operation::CreateLoadBalancer(new) => balancer::delete(scene, new),
             Operation::CreateListeners(copy) => balancer::delete_listeners(scene, copy),
             Operation::RegisterTaskDefinition(new) => green::deregister(scene, new),
@@ -413,8 +478,14 @@ impl Operation {
 
     /// Whether the operation changes nothing, and only waits for the world.
     pub fn only_waits(&self) -> bool {
-        let waits = matches!(self, Operation::AwaitGreen { .. } | Operation::AwaitLoadBalancer(_));
-        waits || matches!(self, Operation::Drain { .. } | Operation::AwaitQuiet)
+        matches!(
+            self,
+            Operation::AwaitGreen { .. }
+                | Operation::Drain { .. }
+                | Operation::AwaitFlows { .. }
+                | Operation::AwaitQuiet
+                | Operation::AwaitLoadBalancer(_)
+        )
     }
 
     /// Whether it touches the places where traffic is told where to go, so that the way home restores them.
@@ -424,7 +495,8 @@ impl Operation {
 
     /// Whether there is anything to undo beside the routes.
     pub fn undoable(&self) -> bool {
-        self.creates() || matches!(self, Operation::AssociateGreen(_) | Operation::HoldScaling(_))
+        self.creates()
+            || matches!(self, Operation::AssociateGreen(_) | Operation::TieGroup(_) | Operation::HoldScaling(_))
     }
 
     /// What the operation does, for people.
@@ -435,7 +507,12 @@ impl Operation {
                 format!("give it blue's {} attributes", attributes.len())
             }
             Operation::AssociateGreen(probe) => {
-                format!("tie it to the load balancer by a rule that no request matches ({})", probe.host)
+                let what = if probe.alone == Some(Side::Blue) { "blue" } else { "it" };
+                format!("tie {what} to the load balancer by a rule that no request matches ({})", probe.host)
+            }
+            Operation::TieGroup(tie) => {
+                let (side, protocol) = (tie.side.name(), &tie.protocol);
+                format!("tie {side} to the load balancer by a {protocol} listener of its own, on the last free port")
             }
             Operation::CreateLoadBalancer(new) => {
                 format!("create the {} load balancer {}", new.ip_address_type, new.name)
@@ -464,6 +541,12 @@ impl Operation {
             Operation::Shift { share } => format!("give green {share} of the traffic"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
             Operation::ReplaceBlue => "put green in blue's place".to_owned(),
+            Operation::Untie { .. } => "remove the listeners that tied both sides to the load balancer".to_owned(),
+            Operation::AwaitFlows { least, most } => {
+                format!(
+                    "wait until blue's open flows have ended, at least {least} s after traffic moved, at most {most} s"
+                )
+            }
             Operation::Drain { seconds } => format!("wait {seconds} s for blue's connections to end"),
             Operation::AwaitQuiet => "wait until nobody asks blue any more".to_owned(),
             Operation::ScaleToZero { service, .. } => format!("scale {service} to zero tasks"),
@@ -474,8 +557,12 @@ impl Operation {
     /// What others may notice, for people; empty where nothing is noticed.
     pub fn effect(&self) -> &'static str {
         match self {
+            Operation::AssociateGreen(AssociateGreen { alone: Some(Side::Blue), .. }) => "",
             Operation::AssociateGreen(_) => {
                 "an alias record that evaluates this load balancer's health sees one more, still empty, target group"
+            }
+            Operation::TieGroup(_) => {
+                "until `migrate finish` that port is open to whom the security groups and routes let through"
             }
             Operation::HoldScaling(hold) => hold.effect(),
             Operation::CreateLoadBalancer(_) => {

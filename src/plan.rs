@@ -23,8 +23,8 @@ use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
 use crate::operation::{
-    AssociateGreen, CloneService, CopyScaling, Drift, HoldScaling, Made, Operation, SmokeTest, drifted_record_command,
-    green_key, green_name, home_commands, pair, record_commands, share_commands,
+    AssociateGreen, CloneService, CopyScaling, Drift, FLOW_SECONDS, HoldScaling, Made, Operation, SmokeTest,
+    drifted_record_command, green_key, green_name, home_commands, pair, record_commands, share_commands,
 };
 use crate::playbook::{Playbook, RetireBlue, Shift, Stage};
 use crate::traffic::{Pair, Share, takes_part};
@@ -147,19 +147,19 @@ impl Plan {
     /// The command that sets the place of a drift to what a run at `share` had set.
     pub fn share_command(&self, made: &Made, share: Share, drift: &Drift) -> Option<String> {
         match &self.playbook.shift {
-            Shift::ListenerWeights(_) => {
+            Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => {
                 let green = |blue: &String| made.get(&green_key(blue)).cloned();
                 let twin = |blue: String| green(&blue).map(|g| pair(&self.playbook, &self.inventory, blue, g));
                 let pairs: Vec<Pair> = self.blue_groups().into_iter().filter_map(twin).collect();
                 let routes = self.routes().collect::<Vec<_>>();
-                let commands = share_commands(&self.inventory, &routes, &pairs, share);
+                let commands = share_commands(&self.inventory, &self.playbook.shift, &routes, &pairs, share);
                 commands.into_iter().find(|(named, _)| *named == drift.what).map(|(_, command)| command)
             }
             Shift::DnsWeights(_) => {
                 let green = green_name(&self.playbook.name, &self.inventory, made)?;
                 drifted_record_command(&self.inventory, drift, |set| set.at_share(&green, share))
             }
-            Shift::ListenerSwap(_) | Shift::InPlace(_) => None,
+            Shift::InPlace(_) => None,
         }
     }
 
@@ -175,6 +175,13 @@ impl Plan {
     /// How long targets of the slowest target group drain.
     pub fn drain_seconds(&self) -> u64 {
         drain_seconds(&self.inventory)
+    }
+
+    /// How long flows may stay on the side that lost its place; 0 where they do not.
+    pub fn flow_seconds(&self) -> u64 {
+        let keeps = matches!(self.playbook.shift, Shift::ListenerSwap(_))
+            && self.inventory.load_balancers.iter().any(|b| b.kind == "network");
+        if keeps { FLOW_SECONDS } else { 0 }
     }
 
     /// How long clients may go where they went before a shift, after the shift is in effect.
@@ -345,6 +352,7 @@ fn probe(playbook: &Playbook, inventory: &Inventory, groups: &[&TargetGroup], ba
         listener,
         host: format!("migrate-{}.invalid", playbook.name),
         blue,
+        alone: None,
         tags: tags(playbook, &BTreeMap::new()),
     }
 }

@@ -14,4 +14,5 @@ mod names;
 mod paths;
 mod planning;
 mod smoke;
+mod swaps;
 mod sweeps;

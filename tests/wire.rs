@@ -15,4 +15,5 @@ mod names;
 mod refusals;
 mod rules;
 mod servers;
+mod swap;
 mod trips;

@@ -11,14 +11,8 @@ const GROUPS_PER_ACTION: usize = 5;
 pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for group in &inventory.target_groups {
-        let rules = [
-            family(group),
-            target_type(group),
-            balancers(group),
-            sticky(playbook, group),
-            sticky_by_application(group),
-        ];
-        findings.extend(rules.into_iter().flatten());
+        findings.extend(self::group(group));
+        findings.extend([sticky(playbook, group), sticky_by_application(group)].into_iter().flatten());
     }
     for balancer in &inventory.load_balancers {
         findings.extend([kind(balancer), dualstack(balancer), state(balancer)].into_iter().flatten());
@@ -30,7 +24,12 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
 
 /// The rules about blue's target groups that hold however traffic moves.
 pub(super) fn groups(inventory: &Inventory) -> Vec<Finding> {
-    inventory.target_groups.iter().flat_map(|g| [family(g), target_type(g), balancers(g)]).flatten().collect()
+    inventory.target_groups.iter().flat_map(group).collect()
+}
+
+/// The same about one of them.
+pub(super) fn group(group: &TargetGroup) -> Vec<Finding> {
+    [family(group), target_type(group), balancers(group)].into_iter().flatten().collect()
 }
 
 fn family(group: &TargetGroup) -> Option<Finding> {
@@ -79,11 +78,12 @@ fn sticky_by_application(group: &TargetGroup) -> Option<Finding> {
 fn kind(balancer: &LoadBalancer) -> Option<Finding> {
     (balancer.kind != "application").then(|| {
         Finding::block("load-balancer-kind", format!("{} is a {} load balancer", balancer.name, balancer.kind))
-            .remedy("listener weights need an Application Load Balancer; a Network Load Balancer cannot mix address families in one action")
+            .evidence("listener weights need an Application Load Balancer; a Network Load Balancer cannot mix address families in one action")
+            .remedy("use `listener_swap`, which moves all traffic at once, or `dns_weights`, which moves it in steps to a second load balancer")
     })
 }
 
-fn dualstack(balancer: &LoadBalancer) -> Option<Finding> {
+pub(super) fn dualstack(balancer: &LoadBalancer) -> Option<Finding> {
     (!balancer.ip_address_type.starts_with("dualstack")).then(|| {
         Finding::block("load-balancer-not-dualstack", format!("{} has the address type {}", balancer.name, balancer.ip_address_type))
             .evidence("an IPv6 target group needs a dual-stack load balancer")
@@ -101,7 +101,7 @@ pub(super) fn state(balancer: &LoadBalancer) -> Option<Finding> {
     })
 }
 
-fn auth_without_ipv4(balancer: &LoadBalancer, routes: &[Route]) -> Option<Finding> {
+pub(super) fn auth_without_ipv4(balancer: &LoadBalancer, routes: &[Route]) -> Option<Finding> {
     if balancer.ip_address_type != "dualstack-without-public-ipv4" {
         return None;
     }
@@ -120,15 +120,8 @@ fn auth_without_ipv4(balancer: &LoadBalancer, routes: &[Route]) -> Option<Findin
 
 fn routes(inventory: &Inventory) -> Vec<Finding> {
     let blue: Vec<String> = inventory.target_groups.iter().map(|g| g.arn.clone()).collect();
-    let moving: Vec<&Route> = inventory.routes.iter().filter(|r| takes_part(&r.actions, &blue)).collect();
     let mut findings = Vec::new();
-    if moving.is_empty() && !blue.is_empty() {
-        findings.push(
-            Finding::block("no-route-to-blue", "no listener or rule sends traffic to the service's target groups")
-                .remedy("there is nothing to shift; check that the service is the one that serves"),
-        );
-    }
-    for route in moving {
+    for route in inventory.routes.iter().filter(|r| takes_part(&r.actions, &blue)) {
         let named = tuples(&route.actions);
         let ours = named.iter().filter(|t| blue.contains(&t.target_group_arn)).count();
         if named.len() + ours > GROUPS_PER_ACTION {
@@ -138,6 +131,20 @@ fn routes(inventory: &Inventory) -> Vec<Finding> {
                     .remedy(format!("an action names at most {GROUPS_PER_ACTION}: make room for {ours} more")),
             );
         }
+    }
+    findings.extend(reached(inventory));
+    findings
+}
+
+/// Whether routes lead to blue, and to each of its groups.
+pub(super) fn reached(inventory: &Inventory) -> Vec<Finding> {
+    let blue: Vec<String> = inventory.target_groups.iter().map(|g| g.arn.clone()).collect();
+    let mut findings = Vec::new();
+    if !blue.is_empty() && !inventory.routes.iter().any(|r| takes_part(&r.actions, &blue)) {
+        findings.push(
+            Finding::block("no-route-to-blue", "no listener or rule sends traffic to the service's target groups")
+                .remedy("there is nothing to shift; check that the service is the one that serves"),
+        );
     }
     for group in &inventory.target_groups {
         let reached = inventory.routes.iter().any(|r| takes_part(&r.actions, std::slice::from_ref(&group.arn)));

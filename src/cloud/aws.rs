@@ -31,6 +31,7 @@ mod renames;
 mod routes;
 mod scaling;
 mod tags;
+mod ties;
 mod trials;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,9 @@ mod estate;
 mod faults;
 #[cfg(test)]
 mod fixture;
+mod levels;
 mod names;
+mod network;
 mod notices;
 mod registries;
 mod resolvers;
@@ -36,6 +38,7 @@ pub use balancers::{Departed, SimBalancer};
 pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
+pub use levels::SimLevel;
 pub use names::{SimChange, SimNames, SimZone};
 pub use notices::SimMessage;
 pub use scaling::SimScaling;

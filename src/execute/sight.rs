@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::cloud::{CloudError, MetricWindow, Watch};
-use crate::gate::{Counted, Criteria, Evidence, Judgement, Verdict, judge};
+use crate::gate::{Baseline, Counted, Criteria, Evidence, Judgement, Minute, Verdict, judge};
 use crate::journal::progress::Progress;
 use crate::operation::{Drift, Scene, green_key, places, strayed};
 use crate::plan::Plan;
-use crate::playbook::Shift;
+use crate::playbook::{CustomMetric, Shift};
 use crate::traffic::Share;
 
 /// CloudWatch minutes younger than this are still revised (load balancer metrics arrive, and change,
@@ -51,17 +51,25 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
         Some(Err(ref error)) => Err(error.to_string()),
     };
     let minutes = sight.metrics.clone().unwrap_or(Ok(Vec::new())).map_err(|e| e.to_string());
+    let (before, minutes) = match minutes {
+        Ok(minutes) => {
+            let (before, since) = split(progress, exposed, minutes);
+            (before, Ok(since))
+        }
+        Err(error) => (Vec::new(), Err(error)),
+    };
     let evidence = Evidence {
         healthy_hosts: u32::try_from(fewest).unwrap_or(u32::MAX),
         // A shift that was begun may have reached some routes already.
         exposed,
         alarms,
         alarms_named: plan.playbook.health.alarms.clone(),
-        // Before the shift there is nothing to compare; only whether CloudWatch answers counts.
-        minutes: if exposed { minutes } else { minutes.map(|_| Vec::new()) },
+        minutes,
+        before,
     };
     let mut judgement = judge(&criteria(plan), &evidence);
-    if let Some(note) = off_course(&judgement, progress.share).filter(|_| progress.shift.is_none()) {
+    let since = evidence.minutes.as_deref().unwrap_or_default();
+    if let Some(note) = off_course(plan, since, progress.share).filter(|_| progress.shift.is_none()) {
         judgement.reason = format!("{}; {note}", judgement.reason);
     }
     if let Some(reason) = not_followed(plan, &judgement, progress.share).filter(|_| settled) {
@@ -78,16 +86,18 @@ const SPLIT_TOLERANCE: f64 = 0.03;
 
 /// What to say where the observed share of requests is not the share that was set. It is a remark
 /// and no verdict: sticky clients come over late.
-fn off_course(judgement: &Judgement, wish: Share) -> Option<String> {
-    let tally = &judgement.tally;
-    let all = tally.green_requests + tally.blue_requests;
+fn off_course(plan: &Plan, since: &[Minute], wish: Share) -> Option<String> {
+    let sum = |side: fn(&Minute) -> Option<f64>| -> f64 { since.iter().filter_map(side).sum() };
+    let green = sum(|m| m.green.requests);
+    let all = green + sum(|m| m.blue.requests);
     if wish == Share::NONE || all < SPLIT_REQUESTS {
         return None;
     }
-    let observed = tally.green_requests / all;
+    let observed = green / all;
+    let what = if counted(plan) == Counted::Flows { "new flows" } else { "requests" };
     let off = (observed - wish.fraction()).abs();
     (off > SPLIT_TOLERANCE.max(wish.fraction() / 2.0))
-        .then(|| format!("green receives {:.1}% of the requests, {wish} was set", observed * 100.0))
+        .then(|| format!("green receives {:.1}% of the {what}, {wish} was set", observed * 100.0))
 }
 
 /// Why a green that looks healthy has not been seen by those who were sent to it. Records only say
@@ -102,9 +112,10 @@ fn not_followed(plan: &Plan, judgement: &Judgement, wish: Share) -> Option<Strin
         return None;
     }
     let observed = tally.green_requests / all;
+    let what = if counted(plan) == Counted::Flows { "new flows" } else { "requests" };
     (observed < wish.fraction() / 2.0).then(|| {
         format!(
-            "green receives {:.1}% of the requests, {wish} was set: resolvers or long-lived clients have not followed yet",
+            "green receives {:.1}% of the {what}, {wish} was set: resolvers or long-lived clients have not followed yet",
             observed * 100.0
         )
     })
@@ -123,8 +134,12 @@ fn counted(plan: &Plan) -> Counted {
 fn criteria(plan: &Plan) -> Criteria {
     let health = &plan.playbook.health;
     let latency = health.latency.as_ref();
+    // A Network Load Balancer reports no latency.
+    let latency = latency.filter(|_| counted(plan) != Counted::Flows);
     Criteria {
         counted: counted(plan),
+        baseline: if plan.playbook.shift.at_once() { Baseline::Past } else { Baseline::Beside },
+        levels: health.metrics.iter().filter_map(CustomMetric::level).collect(),
         error_ceiling: health.errors.ceiling.fraction(),
         error_ratio: health.errors.ratio,
         latency_ceiling: latency.and_then(|l| l.ceiling).map(|c| c.0.as_secs_f64()),
@@ -134,24 +149,70 @@ fn criteria(plan: &Plan) -> Criteria {
     }
 }
 
-/// The settled minutes since the shift; before the first shift, a few to see whether CloudWatch answers.
+/// The minutes before the shift, and those since it that are wholly green's. What was read before
+/// anything moved, or while it moves, is all before.
+fn split(progress: &Progress, exposed: bool, minutes: Vec<Minute>) -> (Vec<Minute>, Vec<Minute>) {
+    let exposed_since = progress.exposed_since.filter(|_| progress.share > Share::NONE);
+    let (Some(since), true) = (exposed_since, exposed) else { return (minutes, Vec::new()) };
+    let began = progress.shift_began.unwrap_or(since).min(since);
+    let plan = &progress.header.plan;
+    let (from, until) = (first_minute(plan, since), floor(began));
+    let newest = minutes.last().map_or(from, |m| m.start);
+    let from = from.max(newest - TimeDelta::minutes(WINDOW_MINUTES - 1));
+    let before = minutes.iter().filter(|m| m.start < until).cloned().collect();
+    (before, minutes.into_iter().filter(|m| m.start >= from).collect())
+}
+
+fn floor(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at)
+}
+
+/// The first full minute in which every load balancer, and every resolver, follows a shift that was read
+/// back then.
+fn first_minute(plan: &Plan, since: DateTime<Utc>) -> DateTime<Utc> {
+    let following = TimeDelta::seconds(PROPAGATION_SECONDS) + plan.following();
+    floor(since + following + TimeDelta::minutes(1) - TimeDelta::milliseconds(1))
+}
+
+/// Minutes before a shift that a window of so many minutes since it needs: as many, where all traffic
+/// moved at once; otherwise only those that the levels are compared with.
+fn past_minutes(plan: &Plan, minutes: i64) -> i64 {
+    let levels = if plan.playbook.health.metrics.is_empty() { 0 } else { PREVIEW_MINUTES };
+    if plan.playbook.shift.at_once() { minutes.max(PREVIEW_MINUTES) } else { levels }
+}
+
+/// The settled minutes since the shift, with the past that they are compared with; before the first
+/// shift, a few to see whether CloudWatch answers.
 fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Utc>) -> MetricWindow {
     let plan = &progress.header.plan;
-    let minute = TimeDelta::minutes(1);
-    let floor = |t: DateTime<Utc>| t.duration_trunc(minute).unwrap_or(t);
     let to = floor(now - TimeDelta::seconds(SETTLE_SECONDS));
     let preview = to - TimeDelta::minutes(PREVIEW_MINUTES);
-    let following = TimeDelta::seconds(PROPAGATION_SECONDS) + plan.following();
     let from = match progress.exposed_since.filter(|_| progress.share > Share::NONE) {
         None => preview,
-        Some(since) => floor(since + following + minute - TimeDelta::milliseconds(1)),
+        Some(since) => {
+            let from = first_minute(plan, since).max(to - TimeDelta::minutes(WINDOW_MINUTES));
+            let past = past_minutes(plan, (to - from).num_minutes());
+            let began = floor(progress.shift_began.unwrap_or(since).min(since));
+            // After a long hold the past is too long ago to be read in the same question.
+            let near = to - began <= TimeDelta::minutes(2 * WINDOW_MINUTES);
+            if past > 0 && near { from.min(began - TimeDelta::minutes(past)) } else { from }
+        }
     };
+    let counted = counted(plan);
     MetricWindow {
+        counted,
+        levels: plan.playbook.health.metrics.iter().map(CustomMetric::query).collect(),
         green: green.to_vec(),
         blue: plan.blue_groups(),
         load_balancers: scene.group_balancers(),
-        from: from.max(to - TimeDelta::minutes(WINDOW_MINUTES)),
+        from,
         to: to.max(from),
-        latency: plan.playbook.health.latency.as_ref().map(|l| l.statistic.clone()),
+        latency: plan
+            .playbook
+            .health
+            .latency
+            .as_ref()
+            .filter(|_| counted == Counted::Requests)
+            .map(|l| l.statistic.clone()),
     }
 }

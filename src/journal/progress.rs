@@ -40,6 +40,8 @@ pub struct Progress {
     pub bake: Option<Bake>,
     /// Since when the routes show the share of the present stage.
     pub exposed_since: Option<DateTime<Utc>>,
+    /// When the shift to the present stage, or the one under way, was first intended.
+    pub shift_began: Option<DateTime<Utc>>,
     /// Since when the gate cannot see, if it cannot.
     pub blind_since: Option<DateTime<Utc>>,
     /// Whether a shift was ever intended.
@@ -164,6 +166,7 @@ impl Progress {
             tried: Vec::new(),
             bake: None,
             exposed_since: None,
+            shift_began: None,
             blind_since: None,
             moved: false,
             home: false,
@@ -319,6 +322,7 @@ impl Progress {
         self.moved |= stage > 0;
         let begun = self.shift.as_ref().is_some_and(|s| s.stage == stage);
         if !begun {
+            self.shift_began = Some(at);
             self.tried.extend(self.shift.as_ref().map(|s| s.share));
             self.shift = Some(ShiftAttempt { stage, share, attempt: Attempt::new(at) });
         }

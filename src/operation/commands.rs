@@ -4,13 +4,13 @@
 //! says so in commands and not in advice.
 
 use super::{
-    CopyListeners, Drift, GREEN_BALANCER, ListenerCopy, Made, Operation, SmokeTest, TASK_DEFINITION, green_key,
-    listener_key, probe_key, smoke,
+    CopyListeners, Drift, GREEN_BALANCER, ListenerCopy, Made, Operation, Side, SmokeTest, TASK_DEFINITION, TieGroup,
+    green_key, listener_key, probe_key, shown, smoke, tie_key,
 };
 use crate::inventory::{Action, Inventory, Record, Route, RouteAt};
 use crate::playbook::Shift;
 use crate::traffic::records::{GreenName, RecordSet, record_sets};
-use crate::traffic::{Pair, Share, at_share};
+use crate::traffic::{Pair, Share};
 
 /// The commands that put every place where traffic is told where to go back as it was recorded, each
 /// with the name of its place, as a drift names it.
@@ -79,9 +79,15 @@ fn cli_record(record: &Record) -> serde_json::Value {
 
 /// The commands that set every place to `share` again, each with the name of its place: the way out of
 /// a drift for who wants the run to go on.
-pub fn share_commands(inventory: &Inventory, routes: &[&Route], pairs: &[Pair], share: Share) -> Vec<(String, String)> {
+pub fn share_commands(
+    inventory: &Inventory,
+    shift: &Shift,
+    routes: &[&Route],
+    pairs: &[Pair],
+    share: Share,
+) -> Vec<(String, String)> {
     let at = |r: &&Route| {
-        let route = Route { actions: at_share(&r.actions, pairs, share), ..(*r).clone() };
+        let route = Route { actions: shown(shift, &r.actions, pairs, share), ..(*r).clone() };
         (r.at.arn().to_owned(), route_command(&inventory.region, &route))
     };
     routes.iter().map(at).collect()
@@ -135,7 +141,7 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
             vec![format!("aws elbv2 delete-target-group --region {region} --target-group-arn {arn}")]
         }
         Operation::AssociateGreen(probe) => {
-            let arn = made(probe_key(&probe.load_balancer)).cloned().unwrap_or_else(|| {
+            let arn = made(probe_key(probe)).cloned().unwrap_or_else(|| {
                 let query = format!("Rules[?Conditions[?contains(Values, `{}`)]].RuleArn", probe.host);
                 let listener = &probe.listener;
                 let query = format!("--query {} --output text", quoted(&query));
@@ -143,6 +149,7 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
             });
             vec![format!("aws elbv2 delete-rule --region {region} --rule-arn {arn}")]
         }
+        Operation::TieGroup(tie) => vec![untie_command(tie, region, &made)],
         Operation::CreateLoadBalancer(new) => {
             let arn = made(GREEN_BALANCER.to_owned()).cloned().unwrap_or_else(|| {
                 let name = &new.name;
@@ -205,6 +212,19 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
         }
         _ => Vec::new(),
     }
+}
+
+/// The deletion of a listener that ties a group. Blue's group stands in other listeners too; only ours are on
+/// ports like these.
+fn untie_command<'a>(tie: &TieGroup, region: &str, made: &impl Fn(String) -> Option<&'a String>) -> String {
+    let arn = made(tie_key(tie)).cloned().unwrap_or_else(|| {
+        let twin = made(green_key(&tie.blue)).cloned().unwrap_or_default();
+        let group = if tie.side == Side::Blue { &tie.blue } else { &twin };
+        let query = format!("Listeners[?DefaultActions[?TargetGroupArn==`{group}`]]|[?Port>=`65000`].ListenerArn");
+        let (balancer, query) = (&tie.load_balancer, format!("--query {} --output text", quoted(&query)));
+        format!("\"$(aws elbv2 describe-listeners --region {region} --load-balancer-arn {balancer} {query})\"")
+    });
+    format!("aws elbv2 delete-listener --region {region} --listener-arn {arn}")
 }
 
 /// Actions as the AWS CLI takes them: the members of `rest` beside the others, and an OIDC secret

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::{AssociateGreen, CloneService, Outcome, Scene, TASK_DEFINITION, green_key, probe_key};
+use super::{AssociateGreen, CloneService, Outcome, Scene, Side, TASK_DEFINITION, green_key, probe_key, swap};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, NewRule, NewService, NewTargetGroup, NewTaskDefinition, Watch};
-use crate::inventory::{Action, ForwardConfig, GroupStickiness, Route, Service, TargetHealth, Task, WeightedGroup};
+use crate::inventory::{
+    Action, ForwardConfig, GroupStickiness, Route, Service, TargetGroup, TargetHealth, Task, WeightedGroup,
+};
 
 /// Looks that must all find green healthy. One is not enough: a load balancer calls a new target
 /// healthy after its first passed check, whatever the threshold (ALB guide, target health).
@@ -66,10 +68,13 @@ pub(super) fn set_attributes(
 pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome, CloudError> {
     let tuple = |arn: &String, weight| WeightedGroup { target_group_arn: arn.clone(), weight: Some(weight) };
     let pairs: Vec<_> = scene.pairs().into_iter().filter(|p| probe.blue.contains(&p.blue)).collect();
-    let blue = pairs.iter().map(|p| tuple(&p.blue, 1));
-    let green = pairs.iter().map(|p| tuple(&p.green, 0));
+    let blue = pairs.iter().filter(|_| probe.alone != Some(Side::Green)).map(|p| tuple(&p.blue, 1));
+    // An action never has weights of zero alone, also where nothing reaches it.
+    let weight = u32::from(probe.alone.is_some());
+    let green = pairs.iter().filter(|_| probe.alone != Some(Side::Blue)).map(|p| tuple(&p.green, weight));
     // Sticky target groups are accepted only where the action is sticky too, as it will be in the shift.
-    let seconds = pairs.iter().filter_map(|p| p.sticky).min();
+    let alone = probe.alone.filter(|_| scene.inventory.target_groups.iter().any(TargetGroup::sticky)).map(|_| 1);
+    let seconds = pairs.iter().filter_map(|p| p.sticky).min().or(alone);
     let stickiness = seconds.map(|seconds| GroupStickiness { enabled: Some(true), duration_seconds: Some(seconds) });
     let forward =
         ForwardConfig { target_groups: blue.chain(green).collect(), target_group_stickiness_config: stickiness };
@@ -82,7 +87,7 @@ pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome
         tags: probe.tags.clone(),
     };
     let arn = scene.cloud.create_probe_rule(&rule)?;
-    Ok(Outcome::made(probe_key(&probe.load_balancer), arn))
+    Ok(Outcome::made(probe_key(probe), arn))
 }
 
 /// Deletes the probe rule, found by its condition where its ARN was never learnt.
@@ -157,6 +162,9 @@ pub(super) fn delete_service(scene: &Scene, new: &CloneService) -> Result<Outcom
         return Ok(Outcome::done());
     }
     if service.status == "ACTIVE" {
+        if let Some(not_yet) = swap::open_on_green(scene)? {
+            return Ok(not_yet);
+        }
         scene.cloud.delete_service(&new.cluster, &new.name)?;
     }
     match scene.cloud.service(&new.cluster, &new.name)? {

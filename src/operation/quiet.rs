@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DurationRound, TimeDelta};
 
 use super::{Outcome, Scene, green_key};
-use crate::cloud::{CloudError, MetricWindow, Watch};
+use crate::cloud::{CloudError, Counted, MetricWindow, Watch};
 use crate::playbook::OnNoData;
 
 /// CloudWatch minutes younger than this are still revised.
@@ -26,13 +26,15 @@ pub(super) fn await_quiet(scene: &Scene) -> Result<Outcome, CloudError> {
     let minute = TimeDelta::minutes(1);
     let settled = scene.clock.now() - TimeDelta::seconds(SETTLE_SECONDS);
     let to = settled.duration_trunc(minute).unwrap_or(settled);
+    let network = scene.inventory.load_balancers.iter().any(|b| b.kind == "network");
     let window = MetricWindow {
+        counted: if network { Counted::Flows } else { Counted::Requests },
         green: scene.pairs().into_iter().map(|p| p.green).collect(),
         blue: scene.blue_groups.clone(),
         load_balancers: scene.group_balancers(),
         from: to - TimeDelta::minutes(MINUTES),
         to,
-        latency: None,
+        ..MetricWindow::default()
     };
     let sight = scene.cloud.observe(&Watch { metrics: Some(window), ..Watch::default() })?;
     let minutes = match sight.metrics {
@@ -51,9 +53,10 @@ pub(super) fn await_quiet(scene: &Scene) -> Result<Outcome, CloudError> {
         return Ok(Outcome::NotYet(text));
     }
     let (blue, green) = (blue.unwrap_or(0.0), green.unwrap_or(0.0));
+    let what = if network { "new flows" } else { "requests" };
     if blue > STRAY * (blue + green) {
         let text = format!(
-            "blue still answered {blue:.0} of {:.0} requests in {MINUTES} min: clients, or other names, have not followed",
+            "blue still had {blue:.0} of {:.0} {what} in {MINUTES} min: clients, or other names, have not followed",
             blue + green
         );
         return Ok(Outcome::NotYet(text));

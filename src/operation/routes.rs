@@ -3,16 +3,19 @@
 //! Invariants: a route is written only when it shows what we last wrote, or what an interrupted
 //! write of ours would have left (anything else is drift and stays as it is); weight goes only to
 //! groups with enough healthy targets; and a write counts only when every route has been read back.
+//!
+//! What a route shows at a share depends on how traffic moves: weights beside each other, or green in
+//! blue's place ([`super::swap`]). Everything else is the same for both, and is here.
 
 use chrono::TimeDelta;
 
 use super::green::healthy;
 use super::scaling::released_key;
-use super::{Drift, Fleet, HoldScaling, Made, Outcome, Scene};
+use super::{Drift, Fleet, HoldScaling, Made, Outcome, Scene, way};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, RouteWrite, Sight, Watch};
 use crate::inventory::{Action, Route, RouteAt, Service};
-use crate::traffic::{Share, at_share, replaced, same, takes_part};
+use crate::traffic::{Share, replaced, same, takes_part};
 
 /// Reads after a write until the load balancer shows it: at first at once, then a second apart.
 const READ_BACKS: u32 = 8;
@@ -21,8 +24,7 @@ const CAPACITY_SECONDS: i64 = 120;
 
 /// Gives green `share` in every route.
 pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> {
-    let pairs = scene.pairs();
-    let wanted = each(scene, |r| at_share(&r.actions, &pairs, share));
+    let wanted = each(scene, |r| shown(scene, r, share));
     let sight = look(scene)?;
     let refusal = stranger(scene, &sight).or_else(|| redeployed(scene, &sight));
     if let Some(refusal) = refusal.or_else(|| too_few(scene, &sight, share)) {
@@ -30,13 +32,17 @@ pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> 
     }
     let joining = share == Share::NONE;
     let acceptable = |route: &Route, found: &[Action]| {
-        (joining && same(found, &route.actions))
-            || scene.written.iter().any(|s| same(found, &at_share(&route.actions, &pairs, *s)))
+        (joining && same(found, &route.actions)) || scene.written.iter().any(|s| same(found, &shown(scene, route, *s)))
     };
     match compare(scene, &sight, &wanted, &acceptable, Matching::Leave) {
         Comparison { drift: Some(drift), .. } => Ok(Outcome::Drift(drift)),
         Comparison { writes, .. } => write(scene, &writes, &wanted, &[]),
     }
+}
+
+/// What a route shows when green has this share.
+fn shown(scene: &Scene, route: &Route, share: Share) -> Vec<Action> {
+    way::shown(&scene.playbook.shift, &route.actions, &scene.pairs(), share)
 }
 
 /// Restores every route as it was recorded, in one step, once blue can carry the traffic. Routes
@@ -46,10 +52,8 @@ pub(super) fn go_home(scene: &Scene) -> Result<Outcome, CloudError> {
     let sight = look(scene)?;
     let (there, gone): (Vec<&Route>, Vec<&Route>) =
         scene.routes.iter().partition(|route| sight.routes.iter().any(|r| r.at == route.at));
-    let acceptable = |route: &Route, found: &[Action]| {
-        let pairs = scene.pairs();
-        scene.written.iter().any(|s| same(found, &at_share(&route.actions, &pairs, *s)))
-    };
+    let acceptable =
+        |route: &Route, found: &[Action]| scene.written.iter().any(|s| same(found, &shown(scene, route, *s)));
     let wanted: Vec<Wanted> = there.into_iter().map(|route| Wanted { route, actions: route.actions.clone() }).collect();
     // Reads lag writes: a route that shows its original may only show it still. Only here do routes
     // go back to a state that they have had, so only here is what looks right written all the same.
@@ -84,7 +88,7 @@ pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
     if let Some(refusal) = refusal.or_else(|| too_few(scene, &sight, Share::ALL)) {
         return Ok(refusal);
     }
-    let acceptable = |route: &Route, found: &[Action]| same(found, &at_share(&route.actions, &pairs, Share::ALL));
+    let acceptable = |route: &Route, found: &[Action]| same(found, &shown(scene, route, Share::ALL));
     match compare(scene, &sight, &wanted, &acceptable, Matching::Leave) {
         Comparison { drift: Some(drift), .. } => Ok(Outcome::Drift(drift)),
         Comparison { writes, .. } => write(scene, &writes, &wanted, &[]),
@@ -98,7 +102,7 @@ pub(super) fn places(scene: &Scene) -> Watch {
 /// The first route that does not show the share that was settled last.
 pub(super) fn strayed(scene: &Scene, sight: &Sight) -> Option<Drift> {
     let share = scene.written.first().copied().unwrap_or(Share::NONE);
-    each(scene, |r| at_share(&r.actions, &scene.pairs(), share)).into_iter().find_map(|wanted| {
+    each(scene, |r| shown(scene, r, share)).into_iter().find_map(|wanted| {
         let found = sight.routes.iter().find(|r| r.at == wanted.route.at).map(|r| r.actions.as_slice());
         let as_set = found.is_some_and(|found| same(found, &wanted.actions));
         (!as_set).then(|| Drift::of(wanted.route, &wanted.actions, found))
@@ -257,7 +261,7 @@ fn compare(
 
 fn drift(scene: &Scene, route: &Route, found: Option<&[Action]>) -> Drift {
     let last = scene.written.first().copied().unwrap_or(Share::NONE);
-    Drift::of(route, &at_share(&route.actions, &scene.pairs(), last), found)
+    Drift::of(route, &shown(scene, route, last), found)
 }
 
 /// Writes all routes at once and reads them back, setting auto scaling back beside the reading where

@@ -6,8 +6,17 @@
 
 use super::{Drift, Outcome, Scene, fleets, in_place, records, routes, swap};
 use crate::cloud::{CloudError, Sight, Watch};
+use crate::inventory::Action;
 use crate::playbook::{InPlace, Shift};
-use crate::traffic::Share;
+use crate::traffic::{Pair, Share, at_share};
+
+/// What a route that was recorded like this shows when green has this share.
+pub fn shown(shift: &Shift, recorded: &[Action], pairs: &[Pair], share: Share) -> Vec<Action> {
+    match shift {
+        Shift::ListenerSwap(_) => swap::shown(recorded, pairs, share),
+        Shift::ListenerWeights(_) | Shift::DnsWeights(_) | Shift::InPlace(_) => at_share(recorded, pairs, share),
+    }
+}
 
 /// Gives green `share` of the traffic.
 pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> {

@@ -1,9 +1,115 @@
 //! Green's target groups in blue's place, all at once.
+//!
+//! What ties both sides to the load balancer stays until `finish`: whichever is out of its place, its
+//! targets are to be checked.
 
-use super::Steps;
-use crate::inventory::Inventory;
+use super::{
+    Planned, Steps, attributes, clone_service, copy_scaling, drain_seconds, hold_blue, loosen_green, new_target_group,
+    new_task_definition, probe, retire, tags, taking_part,
+};
+use crate::inventory::{Inventory, LoadBalancer, Suspension, TargetGroup};
+use crate::operation::{AssociateGreen, FLOW_SECONDS, IDLE_SECONDS, Operation, Side, TieGroup};
 use crate::playbook::Playbook;
+use crate::traffic::takes_part;
 
-pub(super) fn steps(_: &Playbook, _: &Inventory) -> Steps {
-    Steps::default()
+pub(super) fn steps(playbook: &Playbook, inventory: &Inventory) -> Steps {
+    Steps { prepare: prepare(playbook, inventory), finish: finish(playbook, inventory) }
+}
+
+fn is_network(balancer: &LoadBalancer) -> bool {
+    balancer.kind == "network"
+}
+
+/// Groups of this load balancer.
+fn behind<'a>(groups: &[&'a TargetGroup], balancer: &LoadBalancer) -> Vec<&'a TargetGroup> {
+    groups.iter().copied().filter(|g| g.load_balancers.contains(&balancer.arn)).collect()
+}
+
+fn prepare(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
+    let groups = taking_part(inventory);
+    let mut prepare = Vec::new();
+    let mut add = |id: String, operation: Operation| prepare.push(Planned::new(id, operation));
+    for (index, group) in groups.iter().enumerate() {
+        let new = new_target_group(playbook, group);
+        add(format!("create-target-group-{}", index + 1), Operation::CreateTargetGroup(new));
+        let attributes = attributes(group);
+        if !attributes.is_empty() {
+            let operation = Operation::SetAttributes { blue: group.arn.clone(), attributes };
+            add(format!("set-target-group-attributes-{}", index + 1), operation);
+        }
+    }
+    for (index, balancer) in inventory.load_balancers.iter().enumerate() {
+        if !is_network(balancer) {
+            let green =
+                AssociateGreen { alone: Some(Side::Green), ..probe(playbook, inventory, &groups, &balancer.arn) };
+            let host = format!("blue.{}", green.host);
+            let blue = AssociateGreen { alone: Some(Side::Blue), host, ..green.clone() };
+            add(format!("probe-load-balancer-{}", index + 1), Operation::AssociateGreen(green));
+            add(format!("keep-blue-checked-{}", index + 1), Operation::AssociateGreen(blue));
+            continue;
+        }
+        for (nth, group) in behind(&groups, balancer).into_iter().enumerate() {
+            let tie = |side| Operation::TieGroup(tie(playbook, inventory, group, balancer, side));
+            add(format!("tie-green-group-{}-{}", index + 1, nth + 1), tie(Side::Green));
+            add(format!("tie-blue-group-{}-{}", index + 1, nth + 1), tie(Side::Blue));
+        }
+    }
+    add("register-task-definition".into(), Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)));
+    if let Some(scaling) = &inventory.scaling {
+        let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
+        add("hold-blue-scaling".into(), Operation::HoldScaling(hold));
+    }
+    add("create-service".into(), Operation::CreateService(clone_service(playbook, inventory)));
+    add("await-green".into(), Operation::AwaitGreen { timeout: playbook.health.start_timeout });
+    if let Some(scaling) = &inventory.scaling {
+        add("copy-scaling".into(), Operation::CopyScaling(copy_scaling(playbook, inventory, scaling)));
+        let held = scaling.suspended.without_shrinking();
+        if let Some(hold) = loosen_green(playbook, inventory, scaling, Suspension::ALL, held) {
+            add("hold-green-scaling".into(), Operation::HoldScaling(hold));
+        }
+    }
+    prepare
+}
+
+fn tie(
+    playbook: &Playbook,
+    inventory: &Inventory,
+    group: &TargetGroup,
+    balancer: &LoadBalancer,
+    side: Side,
+) -> TieGroup {
+    let leads = |actions: &[_]| takes_part(actions, std::slice::from_ref(&group.arn));
+    let route = inventory.routes.iter().find(|r| r.load_balancer == balancer.arn && leads(&r.actions));
+    TieGroup {
+        blue: group.arn.clone(),
+        side,
+        load_balancer: balancer.arn.clone(),
+        like: route.map(|r| r.listener.clone()).unwrap_or_default(),
+        // A TLS group takes no TCP listener (NLB guide, listeners); every other that is let in here does.
+        protocol: if group.protocol.as_deref() == Some("TLS") { "TLS" } else { "TCP" }.to_owned(),
+        tags: tags(playbook, &[("migrate:from".to_owned(), group.name.clone())].into()),
+    }
+}
+
+fn finish(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
+    let mut finish = vec![Planned::new("verify-green-in-routes", Operation::ReplaceBlue)];
+    for (index, balancer) in inventory.load_balancers.iter().enumerate() {
+        let (id, operation) = if is_network(balancer) {
+            (format!("untie-{}", index + 1), Operation::Untie { load_balancer: balancer.arn.clone() })
+        } else {
+            let probe = format!("probe-load-balancer-{}", index + 1);
+            (format!("remove-probe-{}", index + 1), Operation::RemoveProbe { probe })
+        };
+        finish.push(Planned::new(id, operation));
+    }
+    let drain = drain_seconds(inventory);
+    if inventory.load_balancers.iter().any(is_network) {
+        let least = drain.max(IDLE_SECONDS);
+        let operation = Operation::AwaitFlows { least, most: least.max(FLOW_SECONDS) };
+        finish.push(Planned::new("await-blue-flows", operation));
+    } else {
+        finish.push(Planned::new("drain-blue", Operation::Drain { seconds: drain }));
+    }
+    finish.extend(retire(playbook, inventory));
+    finish
 }

@@ -330,6 +330,7 @@ impl Reader<'_, '_> {
         let errors = fields.get("errors").and_then(|n| self.errors(n));
         let latency = fields.get("latency").and_then(|n| self.latency(n));
         let alarms = fields.get("alarms").and_then(|n| self.alarms(n));
+        let metrics = fields.get("metrics").and_then(|n| self.metrics(n));
         let min_requests =
             fields.get("min_requests").and_then(|n| self.integer(n, "min_requests", 0, u64::MAX, "min_requests: 50"));
         let on_no_data = fields
@@ -341,6 +342,7 @@ impl Reader<'_, '_> {
             errors: errors.unwrap_or_default(),
             latency: latency.or(default.latency),
             alarms: alarms.unwrap_or_default(),
+            metrics: metrics.unwrap_or_default(),
             min_requests: min_requests.unwrap_or(default.min_requests),
             on_no_data: on_no_data.unwrap_or_default(),
             start_timeout: start_timeout.unwrap_or(default.start_timeout),
@@ -421,7 +423,7 @@ impl Reader<'_, '_> {
 }
 
 /// Whether `text` is a percentile's number as CloudWatch takes it: above 0, at most 100.
-fn is_percentile(text: &str) -> bool {
+pub(super) fn is_percentile(text: &str) -> bool {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |s: &str| !s.is_empty() && s.len() <= 3 && s.bytes().all(|b| b.is_ascii_digit());
     digits(whole) && digits(part) && text.parse::<f64>().is_ok_and(|n| n > 0.0 && n <= 100.0)

@@ -42,6 +42,7 @@ pub static SECTIONS: &[&Section] = &[
     &IN_PLACE,
     &STAGE,
     &HEALTH,
+    &METRIC,
     &ERRORS,
     &LATENCY,
     &ROLLBACK,
@@ -196,15 +197,36 @@ pub(super) static HEALTH: Section = Section {
         field("errors", "errors: { ceiling: 5%, ratio: 3 }"),
         field("latency", "latency: { statistic: p99, ceiling: 800ms }"),
         field("alarms", "alarms: [web-5xx]"),
+        field(
+            "metrics",
+            "metrics: [{ name: checkout-errors, namespace: Shop, metric: Errors, statistic: Sum, ceiling: 5, missing: zero }]",
+        ),
         field("min_requests", "min_requests: 50"),
         field("on_no_data", "on_no_data: hold"),
         field("start_timeout", "start_timeout: 20m"),
     ],
     unsupported: &[
-        ("metrics", "put the metric into a CloudWatch alarm and name it: `alarms: [my-alarm]`"),
         ("hard_limit", "use `errors: { ceiling: 5% }`: above it green is degraded"),
         ("false_rollback", "remove it; `errors: { ceiling: 5%, ratio: 3 }` bounds the judgement"),
     ],
+};
+
+pub(super) static METRIC: Section = Section {
+    name: "CustomMetric",
+    path: "health.metrics",
+    fields: &[
+        field("name", "name: checkout-errors"),
+        field("id", "id: errors"),
+        field("namespace", "namespace: Shop"),
+        field("metric", "metric: CheckoutErrors"),
+        field("dimensions", "dimensions: { Service: checkout }"),
+        field("statistic", "statistic: p99"),
+        field("expression", "expression: \"100 * errors / requests\""),
+        field("ceiling", "ceiling: 5"),
+        field("floor", "floor: 100"),
+        field("missing", "missing: zero"),
+    ],
+    unsupported: &[],
 };
 
 pub(super) static ERRORS: Section = Section {

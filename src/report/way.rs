@@ -1,17 +1,20 @@
 //! What a stage writes and what a rollback takes, in words, for each way to move traffic.
 
 use super::plan::last;
-use crate::operation::{Made, green_name, pair};
+use crate::operation::{FLOW_SECONDS, IDLE_SECONDS, Made, green_name, pair, shown};
 use crate::plan::Plan;
 use crate::playbook::Shift;
 use crate::traffic::records::{GreenName, record_sets, weights as record_weights};
-use crate::traffic::{Pair, Share, at_share, weights};
+use crate::traffic::{Pair, Share, weights};
 
 /// What each stage writes: a title, and a line for each place.
 pub(super) fn writes(plan: &Plan) -> (String, Vec<String>) {
     match &plan.playbook.shift {
-        Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => {
-            ("Each stage writes these routes together".to_owned(), routes(plan))
+        Shift::ListenerWeights(_) => ("Each stage writes these routes together".to_owned(), routes(plan)),
+        Shift::ListenerSwap(_) => {
+            let mut lines = routes(plan);
+            lines.extend(flows_stay(plan, "blue"));
+            ("The stage puts green in blue's place in these routes, each by one write, all together".to_owned(), lines)
         }
         Shift::DnsWeights(_) => {
             let title =
@@ -37,6 +40,14 @@ pub(super) fn way_back(plan: &Plan) -> Vec<String> {
             }
             lines
         }
+        Shift::ListenerSwap(_) => {
+            let mut lines = vec![format!(
+                "puts blue back in the {} routes as recorded, each by one write, and reads them back",
+                plan.routes().count()
+            )];
+            lines.extend(flows_stay(plan, "green"));
+            lines
+        }
         Shift::DnsWeights(_) => {
             let seconds = plan.inventory.follow_seconds();
             vec![
@@ -52,8 +63,21 @@ pub(super) fn way_back(plan: &Plan) -> Vec<String> {
                 format!("green is removed, where asked for, {seconds} s after the records are home at the earliest"),
             ]
         }
-        Shift::ListenerSwap(_) | Shift::InPlace(_) => Vec::new(),
+        Shift::InPlace(_) => Vec::new(),
     }
+}
+
+/// What becomes of flows that are open when their side loses its place.
+fn flows_stay(plan: &Plan, side: &str) -> Vec<String> {
+    if plan.flow_seconds() == 0 {
+        return Vec::new();
+    }
+    vec![
+        format!("takes seconds for new flows; those that are open stay with {side}: up to {FLOW_SECONDS} s while they"),
+        format!(
+            "carry traffic, otherwise {IDLE_SECONDS} s. {side} keeps its tasks until then, also where it is removed"
+        ),
+    ]
 }
 
 /// What every set is now, what it becomes before the first stage, and what the first stage writes.
@@ -94,7 +118,10 @@ fn routes(plan: &Plan) -> Vec<String> {
         let port = route.port.map_or_else(String::new, |p| format!(":{p} "));
         let conditions =
             if route.conditions.is_empty() { String::new() } else { format!(" ({})", route.conditions.join(", ")) };
-        format!("{port}{place}{conditions}: at {first} {}", weights(&at_share(&route.actions, &pairs, first)))
+        format!(
+            "{port}{place}{conditions}: at {first} {}",
+            weights(&shown(&plan.playbook.shift, &route.actions, &pairs, first))
+        )
     };
     plan.routes().map(line).collect()
 }

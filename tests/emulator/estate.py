@@ -23,7 +23,7 @@ ACCOUNT = "123456789012"
 
 def seed(options):
     network = seed_network()
-    balancer = seed_balancer(network, options)
+    balancer = seed_network_balancer(network) if options.network else seed_balancer(network, options)
     service = seed_service(network, balancer, options)
     zone = seed_zone(balancer["load_balancer"], options.zone) if options.zone else {}
     print(json.dumps({**network, **balancer, **service, **zone}))
@@ -105,6 +105,41 @@ def seed_balancer(network, options):
         "load_balancer_dimension": balancer.split(":loadbalancer/")[1],
         "blue_dimension": blue.rsplit(":", 1)[1],
         **rules,
+    }
+
+
+def seed_network_balancer(network):
+    """Two listeners without rules; moto says `app` in its ARNs and validates no families."""
+    elb = boto3.client("elbv2")
+    balancer = elb.create_load_balancer(
+        Name="web", Subnets=network["dual_subnets"], Scheme="internet-facing", Type="network", IpAddressType="dualstack"
+    )["LoadBalancers"][0]["LoadBalancerArn"]
+    blue = elb.create_target_group(
+        Name="web-blue",
+        Protocol="TCP",
+        Port=8080,
+        VpcId=network["vpc"],
+        TargetType="ip",
+        HealthCheckProtocol="TCP",
+        HealthCheckPort="traffic-port",
+        HealthCheckIntervalSeconds=10,
+        Tags=pairs({"team": "shop"}),
+    )["TargetGroups"][0]["TargetGroupArn"]
+    attributes = {"deregistration_delay.timeout_seconds": "45", "preserve_client_ip.enabled": "true"}
+    elb.modify_target_group_attributes(TargetGroupArn=blue, Attributes=pairs(attributes))
+    forward = [{"Type": "forward", "TargetGroupArn": blue}]
+    certificates = [{"CertificateArn": CERTIFICATE}]
+    plain = elb.create_listener(LoadBalancerArn=balancer, Protocol="TCP", Port=443, DefaultActions=forward)
+    tls = elb.create_listener(
+        LoadBalancerArn=balancer, Protocol="TLS", Port=8443, Certificates=certificates, DefaultActions=forward
+    )
+    return {
+        "load_balancer": balancer,
+        "listener": plain["Listeners"][0]["ListenerArn"],
+        "tls_listener": tls["Listeners"][0]["ListenerArn"],
+        "blue_group": blue,
+        "load_balancer_dimension": balancer.split(":loadbalancer/")[1],
+        "blue_dimension": blue.rsplit(":", 1)[1],
     }
 
 
@@ -359,6 +394,26 @@ def arm(balancer, group, minutes, requests, error_rate, latency):
     return points
 
 
+def flows(options):
+    """What a Network Load Balancer publishes: flows by target group, resets as a whole."""
+    now = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
+    points = []
+    for minute in (now + datetime.timedelta(minutes=n) for n in range(-90, 720)):
+
+        def point(name, value, dimension, of):
+            dimensions = [{"Name": dimension, "Value": of}]
+            points.append({"MetricName": name, "Dimensions": dimensions, "Timestamp": minute, "Value": value})
+
+        if options.load_balancer:
+            point("TCP_Target_Reset_Count", options.resets, "LoadBalancer", options.load_balancer)
+        point("NewFlowCount", 600.0, "TargetGroup", options.group)
+        point("ActiveFlowCount", 0.0, "TargetGroup", options.group)
+    client = cloudwatch()
+    for start in range(0, len(points), 1000):
+        client.put_metric_data(Namespace="AWS/NetworkELB", MetricData=points[start : start + 1000])
+    print(json.dumps({"points": len(points)}))
+
+
 # --- alarms ------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -407,6 +462,7 @@ def main():
     one.add_argument("--sticky", action="store_true", help="blue has lb_cookie stickiness of its own")
     one.add_argument("--ip-type", default="dualstack")
     one.add_argument("--copyable", action="store_true", help="the load balancer has nothing that cannot be made again")
+    one.add_argument("--network", action="store_true", help="a Network Load Balancer with two listeners and no rules")
     one.add_argument("--zone", help="a hosted zone of this name, with a record `app` that leads to the load balancer")
     two = verbs.add_parser("metrics")
     two.set_defaults(run=metrics)
@@ -424,6 +480,11 @@ def main():
         two.add_argument(name, type=kind, default=default)
     two.add_argument("--from", dest="from_minute", type=int, default=-90)
     two.add_argument("--to", dest="to_minute", type=int, default=720)
+    five = verbs.add_parser("flows")
+    five.set_defaults(run=flows)
+    five.add_argument("--load-balancer", help="app/NAME/ID, as the dimension has it")
+    five.add_argument("--group", required=True)
+    five.add_argument("--resets", type=float, default=1.0)
     three = verbs.add_parser("alarm")
     three.set_defaults(run=alarm)
     three.add_argument("--name", required=True)

@@ -192,3 +192,77 @@ fn discovery_reads_the_whole_estate_and_changes_nothing() {
     let tampered = Tamper::SetAlarm { name: "none".into(), state: "ALARM".into() };
     assert!(!lab.sim.with(|u| u.tamper(&tampered)).unwrap());
 }
+
+mod swap {
+    use migrate::assess::assess;
+    use migrate::cloud::sim::Scenario;
+    use migrate::finding::{Finding, Severity, blocks};
+    use migrate::inventory::Inventory;
+
+    use super::super::lab::{Lab, SWAP, playbook};
+
+    fn found(text: &str, change: impl FnOnce(&mut Inventory)) -> Vec<Finding> {
+        let mut inventory = Lab::new(playbook(SWAP), Scenario::Healthy, 7).inventory();
+        change(&mut inventory);
+        assess(&playbook(text), &inventory)
+    }
+
+    fn attribute(inventory: &mut Inventory, name: &str, value: &str) {
+        inventory.target_groups[0].attributes.insert(name.into(), value.into());
+    }
+
+    type Change = fn(&mut Inventory);
+
+    const RULES: &[(&str, Severity, Change)] = &[
+        ("load-balancer-not-dualstack", Severity::Block, |i| i.load_balancers[0].ip_address_type = "ipv4".into()),
+        ("load-balancer-kind", Severity::Block, |i| i.load_balancers[0].kind = "gateway".into()),
+        ("datagram-listener", Severity::Block, |i| i.target_groups[0].protocol = Some("UDP".into())),
+        ("datagram-listener", Severity::Block, |i| i.target_groups[0].protocol = Some("TCP_UDP".into())),
+        ("datagram-listener", Severity::Block, |i| i.target_groups[0].protocol = Some("QUIC".into())),
+        ("target-type", Severity::Block, |i| i.target_groups[0].target_type = "instance".into()),
+        ("no-route-to-blue", Severity::Block, |i| i.routes.clear()),
+        ("mixed-action", Severity::Block, |i| {
+            let config = i.routes[0].actions[0].forward_config.as_mut().unwrap();
+            let mut other = config.target_groups[0].clone();
+            other.target_group_arn.push('2');
+            config.target_groups.push(other);
+        }),
+        ("client-addresses", Severity::Warn, |i| attribute(i, "preserve_client_ip.enabled", "true")),
+        ("proxy-protocol", Severity::Info, |i| attribute(i, "proxy_protocol_v2.enabled", "true")),
+        ("zones-of-their-own", Severity::Warn, |i| attribute(i, "load_balancing.cross_zone.enabled", "false")),
+        ("sticky-targets", Severity::Warn, |i| attribute(i, "stickiness.enabled", "true")),
+        ("load-balancer-without-security-groups", Severity::Warn, |i| i.load_balancers[0].security_groups.clear()),
+    ];
+
+    #[test]
+    fn what_stands_in_the_way_of_a_swap_is_found() {
+        for (rule, severity, change) in RULES {
+            let findings = found(SWAP, change);
+            let hit = findings.iter().find(|f| f.rule == *rule).unwrap_or_else(|| panic!("{rule}: {findings:?}"));
+            assert_eq!(hit.severity, *severity, "{rule}");
+            assert!(!hit.remedy.is_empty() || hit.severity == Severity::Info, "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_sound_network_load_balancer_is_not_in_the_way() {
+        let findings = found(SWAP, |i| {
+            attribute(i, "load_balancing.cross_zone.enabled", "true");
+            i.target_groups[0].protocol = Some("TLS".into());
+        });
+        let rules: Vec<&str> = findings.iter().map(|f| f.rule.as_str()).collect();
+        assert_eq!(rules, ["subnets-not-checked", "auto-scaling", "flows-stay", "latency-not-judged"]);
+        assert!(!blocks(&findings));
+    }
+
+    #[test]
+    fn weights_on_a_network_load_balancer_name_what_does_it() {
+        let findings = found(&SWAP.replace("listener_swap", "listener_weights"), |_| {});
+        let kind = findings.iter().find(|f| f.rule == "load-balancer-kind").unwrap();
+        let remedy = &kind.remedy;
+        assert!(remedy.contains("listener_swap") && remedy.contains("dns_weights"), "{remedy}");
+        let ipv4 = found(SWAP, |i| i.load_balancers[0].ip_address_type = "ipv4".into());
+        let ipv4 = ipv4.iter().find(|f| f.rule == "load-balancer-not-dualstack").unwrap();
+        assert!(ipv4.remedy.contains("aws elbv2 set-ip-address-type"), "{ipv4:?}");
+    }
+}

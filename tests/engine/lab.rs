@@ -22,7 +22,7 @@ use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
 use migrate::report::outcome::standing;
 use migrate::traffic::records::record_sets;
-use migrate::traffic::{Pair, at_share, same};
+use migrate::traffic::{Pair, Share, at_share, replaced, same};
 use serde_json::Value;
 
 /// Where a journal fails: at the n-th append of its life, before or after the record is durable.
@@ -208,6 +208,18 @@ shift: { listener_weights: {} }
 stages:
   - { green: 10%, bake: 5m }
   - { green: 50%, bake: 5m, approve: true }
+  - { green: 100%, bake: 6m }
+";
+
+/// One stage of everything, behind a Network Load Balancer.
+pub const SWAP: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { listener_swap: {} }
+stages:
   - { green: 100%, bake: 6m }
 ";
 
@@ -434,7 +446,7 @@ impl Lab {
         if !settled || drifted || !progress.joined() || self.tampered {
             return;
         }
-        if matches!(self.playbook.shift, Shift::ListenerWeights(_)) {
+        if matches!(self.playbook.shift, Shift::ListenerWeights(_) | Shift::ListenerSwap(_)) {
             self.assert_routes_as_told(&progress);
         }
         if matches!(self.playbook.shift, Shift::DnsWeights(_)) {
@@ -464,7 +476,11 @@ impl Lab {
         let universe = self.sim.universe();
         for route in plan.routes() {
             let shown = &universe.routes[route.at.arn()].route.actual.actions;
-            let told = at_share(&route.actions, &pairs, progress.share);
+            let told = match self.playbook.shift {
+                Shift::ListenerSwap(_) if progress.share == Share::ALL => replaced(&route.actions, &pairs),
+                Shift::ListenerSwap(_) => route.actions.clone(),
+                _ => at_share(&route.actions, &pairs, progress.share),
+            };
             assert!(same(shown, &told), "{:?} shows {shown:?}, the journal says {told:?}\n{}", route.at, self.story());
         }
     }

@@ -350,9 +350,10 @@ fn groups_behind_two_load_balancers_move_together() {
             ..rule.route.actual
         };
         universe.load_balancers.insert(balancer.arn.clone(), balancer);
-        universe
-            .routes
-            .insert(listener, SimRoute { route: Lagging::new(route), tags: rule.tags, traffic: rule.traffic });
+        universe.routes.insert(
+            listener,
+            SimRoute { route: Lagging::new(route), tags: rule.tags, traffic: rule.traffic, protocol: None },
+        );
         universe.settle();
         Lab::in_universe(playbook, universe)
     };

@@ -81,6 +81,7 @@ macro_rules! sweeps {
 }
 
 sweeps!(listener_weights, SHORT);
+sweeps!(listener_swap, SWAP);
 sweeps!(dns_weights, BY_RECORDS);
 sweeps!(smoke_and_hooks, SMOKE_AND_HOOKS);
 

@@ -717,7 +717,7 @@ fn shift_as_a_word() {
 fn fields_that_are_not_built_yet() {
     let text = but("subnets: [subnet-0a1, subnet-0b2]", "create: { zones: 2 }")
         + "state: s3://bucket/prefix\n"
-        + "health: { hard_limit: 5%, metrics: [], false_rollback: 1% }\n";
+        + "health: { hard_limit: 5%, false_rollback: 1% }\n";
     assert_snapshot!(shown(&text), @r#"
     error[not-supported]: `create` is not supported by this version
      --> playbook.yaml:5:14
@@ -738,24 +738,16 @@ fn fields_that_are_not_built_yet() {
     error[not-supported]: `hard_limit` is not supported by this version
       --> playbook.yaml:11:11
        |
-    11 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
+    11 | health: { hard_limit: 5%, false_rollback: 1% }
        |           ^^^^^^^^^^
        |
        = help: use `errors: { ceiling: 5% }`: above it green is degraded
 
-    error[not-supported]: `metrics` is not supported by this version
+    error[not-supported]: `false_rollback` is not supported by this version
       --> playbook.yaml:11:27
        |
-    11 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
-       |                           ^^^^^^^
-       |
-       = help: put the metric into a CloudWatch alarm and name it: `alarms: [my-alarm]`
-
-    error[not-supported]: `false_rollback` is not supported by this version
-      --> playbook.yaml:11:40
-       |
-    11 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
-       |                                        ^^^^^^^^^^^^^^
+    11 | health: { hard_limit: 5%, false_rollback: 1% }
+       |                           ^^^^^^^^^^^^^^
        |
        = help: remove it; `errors: { ceiling: 5%, ratio: 3 }` bounds the judgement
     "#);
@@ -923,6 +915,146 @@ fn addresses() {
 }
 
 #[test]
+fn metrics_that_judge_nothing_or_wrongly() {
+    let text = and(
+        "health:\n  metrics:\n    - { name: a, namespace: N, metric: M }\n    - { name: a, namespace: N, ceiling: 5% }\n    - { name: b, id: Bad, expression: x + y, metric: M, statistic: sum, floor: 1, missing: zero }\n    - { id: migrate_1, expression: \"SEARCH('x', 'Sum')\", ceiling: \"5\" }\n    - { name: c, id: c, expression: c + 1, ceiling: 1 }\n    - { name: d, expression: 1 + 1, ceilling: 1 }\n  alarms: []\n",
+    );
+    assert_snapshot!(shown(&text), @r#"
+    error[no-bound]: this metric has no bound, so it would judge nothing
+      --> playbook.yaml:12:7
+       |
+    12 |     - { name: a, namespace: N, metric: M }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: add `ceiling: 5` or `floor: 100`; or `id: m1`, where an expression uses it
+
+    error[missing-field]: `metric` is missing
+      --> playbook.yaml:13:7
+       |
+    13 |     - { name: a, namespace: N, ceiling: 5% }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: add `metric: CheckoutErrors`; or `expression:` with metric math over other entries
+
+    error[duplicate-metric]: `a` is given to two metrics
+      --> playbook.yaml:13:7
+       |
+    13 |     - { name: a, namespace: N, ceiling: 5% }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = note: first given on line 12
+       = help: give one of the two another
+
+    error[wrong-type]: `ceiling` must be a finite number
+      --> playbook.yaml:13:41
+       |
+    13 |     - { name: a, namespace: N, ceiling: 5% }
+       |                                         ^^
+       |
+       = help: write the number in the metric's own unit, without the unit: `ceiling: 5`
+
+    error[two-sources]: `expression` and `metric` are both given
+      --> playbook.yaml:14:7
+       |
+    14 |     - { name: b, id: Bad, expression: x + y, metric: M, statistic: sum, floor: 1, missing: zero }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: give the metric an entry of its own with an `id`, and use that in the expression
+
+    error[silence-condemns]: with `missing: zero` silence alone would be beyond this bound
+      --> playbook.yaml:14:7
+       |
+    14 |     - { name: b, id: Bad, expression: x + y, metric: M, statistic: sum, floor: 1, missing: zero }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = note: a monitoring outage would roll green back
+       = help: drop `missing: zero`: silence then holds the run
+
+    error[unknown-id]: no other metric has the id `x`
+      --> playbook.yaml:14:7
+       |
+    14 |     - { name: b, id: Bad, expression: x + y, metric: M, statistic: sum, floor: 1, missing: zero }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: give the entry that is meant `id: x`
+
+    error[bad-id]: `Bad` cannot be an id in an expression
+      --> playbook.yaml:14:22
+       |
+    14 |     - { name: b, id: Bad, expression: x + y, metric: M, statistic: sum, floor: 1, missing: zero }
+       |                      ^^^
+       |
+       = note: CloudWatch wants a small letter, then letters, digits and `_`; `migrate_` is ours
+       = help: write, for example, `id: errors`
+
+    error[bad-statistic]: `sum` is not a statistic
+      --> playbook.yaml:14:68
+       |
+    14 |     - { name: b, id: Bad, expression: x + y, metric: M, statistic: sum, floor: 1, missing: zero }
+       |                                                                    ^^^
+       |
+       = help: write `Sum`
+
+    error[missing-field]: an entry of `health.metrics` has no `name`
+      --> playbook.yaml:15:7
+       |
+    15 |     - { id: migrate_1, expression: "SEARCH('x', 'Sum')", ceiling: "5" }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: add, for example, `name: checkout-errors`
+
+    error[bad-id]: `migrate_1` cannot be an id in an expression
+      --> playbook.yaml:15:13
+       |
+    15 |     - { id: migrate_1, expression: "SEARCH('x', 'Sum')", ceiling: "5" }
+       |             ^^^^^^^^^
+       |
+       = note: CloudWatch wants a small letter, then letters, digits and `_`; `migrate_` is ours
+       = help: write, for example, `id: errors`
+
+    error[wrong-type]: `ceiling` must be a finite number
+      --> playbook.yaml:15:67
+       |
+    15 |     - { id: migrate_1, expression: "SEARCH('x', 'Sum')", ceiling: "5" }
+       |                                                                   ^^^
+       |
+       = help: write `5` without quotes
+
+    error[unknown-id]: no other metric has the id `c`
+      --> playbook.yaml:16:7
+       |
+    16 |     - { name: c, id: c, expression: c + 1, ceiling: 1 }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: give the entry that is meant `id: c`
+
+    error[no-bound]: this metric has no bound, so it would judge nothing
+      --> playbook.yaml:17:7
+       |
+    17 |     - { name: d, expression: 1 + 1, ceilling: 1 }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: add `ceiling: 5` or `floor: 100`; or `id: m1`, where an expression uses it
+
+    error[unknown-id]: the expression names no other metric
+      --> playbook.yaml:17:7
+       |
+    17 |     - { name: d, expression: 1 + 1, ceilling: 1 }
+       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: give the metrics ids, and use those: `expression: "100 * errors / requests"`
+
+    error[unknown-field]: unknown field `ceilling` in an entry of `health.metrics`
+      --> playbook.yaml:17:37
+       |
+    17 |     - { name: d, expression: 1 + 1, ceilling: 1 }
+       |                                     ^^^^^^^^
+       |
+       = help: did you mean `ceiling`?
+    "#);
+}
+
+#[test]
 fn criteria_that_judge_nothing_or_wrongly() {
     let text = and(
         "health:\n  errors: { ceiling: 5, ratio: 0.5 }\n  latency: { statistic: P99 }\n  alarms: [web, web]\n  min_requests: 1.5\n  on_no_data: continue\n  start_timeout: 0s\n",
@@ -1014,7 +1146,7 @@ fn field_without_a_value() {
     11 | health:
        | ^^^^^^
        |
-       = help: give it fields of its own, indented below it: `errors`, `latency`, `alarms`, `min_requests`, `on_no_data`, `start_timeout`
+       = help: give it fields of its own, indented below it: `errors`, `latency`, `alarms`, `metrics`, `min_requests`, `on_no_data`, `start_timeout`
     "#);
 }
 

@@ -13,6 +13,7 @@ fn each_is_sound_and_only_the_bold_one_is_warned_about() {
             "canary.yaml",
             "ci-pipeline.yaml",
             "linear.yaml",
+            "nlb-swap.yaml",
             "quickstart.yaml",
             "route53-weighted.yaml",
             "smoke-and-hooks.yaml"

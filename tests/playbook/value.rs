@@ -53,6 +53,9 @@ health:
   errors: { ceiling: 2.5%, ratio: 1.5 }
   latency: { statistic: p99.9, ceiling: 800ms, ratio: 2 }
   alarms: [web 5xx, "composite: all"]
+  metrics:
+    - { name: slow answers, id: slow, namespace: Shop/Web, metric: Slow, dimensions: { Service: web, Count: "2" }, statistic: Sum, ceiling: 2.5e1, missing: zero }
+    - { name: answered, expression: "100 * slow / 2", floor: -1 }
   min_requests: 1000
   on_no_data: advance
   start_timeout: 30m
@@ -212,6 +215,27 @@ fn every_field_arrives() {
         "alarms": [
           "web 5xx",
           "composite: all"
+        ],
+        "metrics": [
+          {
+            "name": "slow answers",
+            "id": "slow",
+            "namespace": "Shop/Web",
+            "metric": "Slow",
+            "dimensions": {
+              "Count": "2",
+              "Service": "web"
+            },
+            "statistic": "Sum",
+            "ceiling": 25.0,
+            "missing": "zero"
+          },
+          {
+            "name": "answered",
+            "expression": "100 * slow / 2",
+            "floor": -1.0,
+            "missing": "blind"
+          }
         ],
         "min_requests": 1000,
         "on_no_data": "advance",

@@ -58,7 +58,12 @@ impl Estate {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut estate = Estate { _moto: moto, proxy, moto_port, ids: Value::Null, folder };
         estate.ids = estate.python(&[&["seed"], options].concat());
-        estate.blue_metrics();
+        if options.contains(&"--network") {
+            let (balancer, blue) = (estate.id("load_balancer_dimension"), estate.id("blue_dimension"));
+            estate.python(&["flows", "--load-balancer", balancer, "--group", blue]);
+        } else {
+            estate.blue_metrics();
+        }
         estate.write_playbook("playbook.yaml", &estate.playbook());
         estate
     }
@@ -143,6 +148,20 @@ impl Estate {
         let dimension = group.rsplit(':').next().unwrap_or_default();
         let amount = ["--green-requests", requests];
         self.python(&[&["metrics", "--load-balancer", balancer, "--green", dimension], &amount[..]].concat());
+    }
+
+    /// Writes green's flows, past and to come, behind a Network Load Balancer.
+    pub fn green_flows(&self) {
+        let group = self.green_group().expect("green's target group");
+        self.python(&["flows", "--group", group.rsplit(':').next().unwrap_or_default()]);
+    }
+
+    /// All listeners of the load balancer, in the order of their ports.
+    pub fn listeners(&self) -> Vec<Value> {
+        let found = self.aws(&["elbv2", "describe-listeners", "--load-balancer-arn", self.id("load_balancer")]);
+        let mut listeners = found["Listeners"].as_array().cloned().unwrap_or_default();
+        listeners.sort_by_key(|l| l["Port"].as_u64());
+        listeners
     }
 
     /// Somebody else changes one weight of a rule.

@@ -291,7 +291,12 @@ impl Universe {
             actions,
             ..original.route.actual
         };
-        let stored = SimRoute { route: Lagging::new(route), tags: wanted.tags.clone(), traffic: original.traffic };
+        let stored = SimRoute {
+            route: Lagging::new(route),
+            tags: wanted.tags.clone(),
+            traffic: original.traffic,
+            protocol: Some(model.protocol.clone()),
+        };
         self.routes.insert(arn.clone(), stored);
         // Certificates beside the default one, and attributes, are given by calls of their own.
         let listener = Listener {
@@ -362,7 +367,7 @@ impl Universe {
         Ok(())
     }
 
-    fn delete_listener(&mut self, arn: &str) {
+    pub(super) fn delete_listener(&mut self, arn: &str) {
         let Some(default) = self.routes.get(arn).filter(|r| r.route.actual.priority.is_none()) else { return };
         let (foreign, balancer) = (!is_ours(&default.tags), default.route.actual.load_balancer.clone());
         if foreign {

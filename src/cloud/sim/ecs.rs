@@ -279,9 +279,13 @@ impl Universe {
         if !service.is_active() {
             return Err(refused(UPDATE, "ServiceNotActiveException: Service was not ACTIVE."));
         }
+        let shrinks = service.service.actual.desired_count > count;
         if key == self.blue.service && count < self.blue.desired_count && self.blue_is_needed() {
             let what = format!("desired count {count} was set, {} at the origin", self.blue.desired_count);
             self.violate(ViolationKind::BlueShrunk, what);
+        }
+        if shrinks {
+            self.note_cut_flows(&key);
         }
         self.change_service(&key, |s| s.desired_count = count);
         Ok(())
@@ -303,6 +307,7 @@ impl Universe {
         if foreign && (key != self.blue.service || self.blue_is_needed()) {
             self.violate(ViolationKind::ForeignDeleted, format!("service {key}"));
         }
+        self.note_cut_flows(&key);
         self.change_service(&key, |s| {
             s.status = "DRAINING".to_owned();
             s.desired_count = 0;

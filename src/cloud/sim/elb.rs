@@ -43,6 +43,9 @@ pub struct SimRoute {
     pub tags: BTreeMap<String, String>,
     /// Share of all requests that this route matches, from 0 to 1.
     pub traffic: f64,
+    /// Protocol of the listener, where the route is one's default action and it matters.
+    #[serde(default)]
+    pub protocol: Option<String>,
 }
 
 /// The API call that writes a route.
@@ -124,12 +127,13 @@ impl Universe {
     pub(super) fn create_target_group(&mut self, wanted: &NewTargetGroup) -> Result<String, CloudError> {
         let from = self.group(CREATE_GROUP, &wanted.from)?.group.clone();
         check_group_name(&wanted.name)?;
+        let network = !matches!(from.protocol.as_deref(), Some("HTTP" | "HTTPS"));
         let mut group = TargetGroup {
             arn: String::new(),
             name: wanted.name.clone(),
             ip_address_type: "ipv6".to_owned(),
             load_balancers: Vec::new(),
-            attributes: default_attributes(),
+            attributes: if network { network_attributes() } else { default_attributes() },
             tags: wanted.tags.clone(),
             ..from
         };
@@ -210,6 +214,10 @@ impl Universe {
     ) -> Result<String, CloudError> {
         let missing = || not_found(CREATE_RULE, "ListenerNotFound: One or more listeners not found");
         let default = self.routes.get(listener).ok_or_else(missing)?.route.actual.clone();
+        if self.is_network(&default.load_balancer) {
+            let text = "InvalidConfigurationRequest: Listeners of a network load balancer have no such rules";
+            return Err(refused(CREATE_RULE, text));
+        }
         if !(1..=LAST_PRIORITY).contains(&priority) {
             return Err(refused(CREATE_RULE, "ValidationError: 'priority' must be between 1 and 50000"));
         }
@@ -230,7 +238,7 @@ impl Universe {
         let arn = format!("{}/{id}", listener.replacen(":listener/", ":listener-rule/", 1));
         let route = Route { at: RouteAt::Rule(arn.clone()), priority: Some(priority), conditions, actions, ..default };
         self.note_zero_weights(&route);
-        self.routes.insert(arn.clone(), SimRoute { route: Lagging::new(route), tags, traffic: 0.0 });
+        self.routes.insert(arn.clone(), SimRoute { route: Lagging::new(route), tags, traffic: 0.0, protocol: None });
         Ok(arn)
     }
 
@@ -248,6 +256,9 @@ impl Universe {
         }
         let actions = self.checked(operation, &before.load_balancer, &write.actions)?;
         let after = Route { actions, ..before.clone() };
+        if let Some(protocol) = self.routes.get(write.at.arn()).and_then(|r| r.protocol.clone()) {
+            self.check_protocol(operation, &protocol, &after)?;
+        }
         self.note_zero_weights(&after);
         self.note_foreign_changes(&before, &after);
         self.put_route(after);
@@ -405,6 +416,11 @@ impl Universe {
                 return Err(refused(operation, text));
             }
         }
+        if self.is_network(balancer) {
+            let groups: Vec<&TargetGroup> =
+                named.iter().filter_map(|arn| self.target_groups.get(*arn)).map(|g| &g.group).collect();
+            self.check_network(operation, balancer, &groups)?;
+        }
         // AWS documents neither that families may be mixed nor that they may not.
         if self.knobs.rejects_mixed_families && families.len() > 1 {
             let text = "ValidationError: Target groups of a forward action must have the same IP address type";
@@ -448,6 +464,21 @@ pub(super) fn default_attributes() -> BTreeMap<String, String> {
         ("stickiness.enabled", "false"),
         ("stickiness.lb_cookie.duration_seconds", "86400"),
         ("stickiness.type", "lb_cookie"),
+        ("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1"),
+    ];
+    defaults.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+/// The same, for a group of a Network Load Balancer.
+pub(super) fn network_attributes() -> BTreeMap<String, String> {
+    let defaults = [
+        ("deregistration_delay.connection_termination.enabled", "false"),
+        ("deregistration_delay.timeout_seconds", "300"),
+        ("load_balancing.cross_zone.enabled", "use_load_balancer_configuration"),
+        ("preserve_client_ip.enabled", "false"),
+        ("proxy_protocol_v2.enabled", "false"),
+        ("stickiness.enabled", "false"),
+        ("stickiness.type", "source_ip"),
         ("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1"),
     ];
     defaults.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::ecs::{Rollout, SimService};
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
+use super::levels::SimLevel;
 use super::names::SimNames;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
@@ -42,7 +43,7 @@ const VPC: &str = "vpc-0a1b2c3d";
 /// The hosted zone of all load balancers' own names in the region.
 const BALANCER_ZONE: &str = "Z215JYRZR1TBD5";
 
-fn map<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+pub(super) fn map<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
@@ -53,15 +54,20 @@ impl Universe {
         let groups = universe.add_blue_groups(playbook);
         universe.add_task_definition(playbook);
         universe.add_blue(playbook, &groups);
-        universe.add_routes(playbook, &groups);
-        if let Shift::DnsWeights(wish) = &playbook.shift {
-            let blue = groups.iter().flat_map(|g| universe.load_balancers_of(g)).next();
-            universe.add_names(wish, &blue.unwrap_or_default());
+        match &playbook.shift {
+            Shift::ListenerSwap(_) => universe.add_listeners(playbook, &groups),
+            Shift::DnsWeights(wish) => {
+                universe.add_routes(playbook, &groups);
+                let blue = groups.iter().flat_map(|g| universe.load_balancers_of(g)).next();
+                universe.add_names(wish, &blue.unwrap_or_default());
+            }
+            Shift::ListenerWeights(_) | Shift::InPlace(_) => universe.add_routes(playbook, &groups),
         }
         universe.add_scaling(playbook);
         for name in &playbook.health.alarms {
             universe.alarms.insert(name.clone(), alarm(name));
         }
+        universe.levels = playbook.health.metrics.iter().map(|m| (m.name.clone(), SimLevel::of(m))).collect();
         universe.settle();
         for epoch in &mut universe.traffic.epochs {
             epoch.from = now - HISTORY;
@@ -271,7 +277,7 @@ impl Universe {
         }
     }
 
-    fn add_load_balancer(&mut self, name: &str) -> String {
+    pub(super) fn add_load_balancer(&mut self, name: &str) -> String {
         let arn = self.elb_arn(&format!("loadbalancer/app/{name}"));
         let region = self.identity.region.clone();
         let balancer = LoadBalancer {
@@ -315,7 +321,7 @@ impl Universe {
             actions,
         };
         let tags = map([("team", "platform")]);
-        self.routes.insert(at.arn().to_owned(), SimRoute { route: Lagging::new(route), tags, traffic });
+        self.routes.insert(at.arn().to_owned(), SimRoute { route: Lagging::new(route), tags, traffic, protocol: None });
     }
 
     fn add_scaling(&mut self, playbook: &Playbook) {
@@ -367,6 +373,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         subnets: dual.into_iter().chain(green).collect(),
         scaling: BTreeMap::new(),
         alarms: BTreeMap::new(),
+        levels: BTreeMap::new(),
         messages: Vec::new(),
         unborn_rules: BTreeMap::new(),
         traffic: Traffic {
@@ -387,7 +394,7 @@ fn container_name(playbook: &Playbook) -> String {
 }
 
 /// A service name as a target group name: ECS allows underscores and 255 characters, ELBv2 not.
-fn legal_group_name(service: &str) -> String {
+pub(super) fn legal_group_name(service: &str) -> String {
     let legal: String = service.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect();
     legal.trim_matches('-').to_owned()
 }
@@ -401,7 +408,7 @@ fn alarm(name: &str) -> Alarm {
     }
 }
 
-fn forward(groups: &[(&str, u32)], stickiness: Option<GroupStickiness>) -> Action {
+pub(super) fn forward(groups: &[(&str, u32)], stickiness: Option<GroupStickiness>) -> Action {
     let groups =
         groups.iter().map(|(arn, weight)| WeightedGroup { target_group_arn: (*arn).to_owned(), weight: Some(*weight) });
     let config = ForwardConfig { target_groups: groups.collect(), target_group_stickiness_config: stickiness };

@@ -169,6 +169,7 @@ pub fn minutes(sim: &Sim, green: &str, count: i64) -> Result<Vec<Minute>, CloudE
         from: to - Duration::minutes(count),
         to,
         latency: Some("p99".to_owned()),
+        ..MetricWindow::default()
     };
     let sight = sim.observe(&Watch { metrics: Some(window), ..Watch::default() })?;
     sight.metrics.unwrap()

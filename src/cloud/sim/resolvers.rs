@@ -260,8 +260,12 @@ mod tests {
             conditions: Vec::new(),
             actions: vec![forward(&[("arn:green", 1)])],
         };
-        let route =
-            SimRoute { route: super::super::universe::Lagging::new(route), tags: BTreeMap::new(), traffic: 1.0 };
+        let route = SimRoute {
+            route: super::super::universe::Lagging::new(route),
+            tags: BTreeMap::new(),
+            traffic: 1.0,
+            protocol: None,
+        };
         universe.routes.insert(listener, route);
         universe.target_groups.insert(twin.arn.clone(), SimGroup { group: twin, fixed_targets: healthy });
         universe.load_balancers.insert(green.arn.clone(), green);

@@ -36,6 +36,11 @@ pub enum Tamper {
         name: String,
         state: String,
     },
+    /// From now on the user's metric has this value, or is not reported.
+    SetLevel {
+        name: String,
+        value: Option<f64>,
+    },
     SetIpAddressType {
         load_balancer: String,
         ip_address_type: String,
@@ -86,6 +91,12 @@ impl Universe {
             Tamper::SetAlarm { name, state } => {
                 if let Some(alarm) = self.alarms.get_mut(name) {
                     alarm.state.clone_from(state);
+                }
+            }
+            Tamper::SetLevel { name, value } => {
+                let now = self.now;
+                if let Some(level) = self.levels.get_mut(name) {
+                    level.set = Some((now, *value));
                 }
             }
             Tamper::SetIpAddressType { load_balancer, ip_address_type } => {

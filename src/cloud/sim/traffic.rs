@@ -4,7 +4,7 @@
 //! group and the history of the split; only that history is stored. CloudWatch's manners are kept:
 //! a minute is complete two minutes after its end, and what is zero is not reported at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, DurationRound, Timelike, Utc};
 use rand::SeedableRng;
@@ -16,12 +16,12 @@ use super::elb::{SimRoute, forwards};
 use super::faults::{failed, refused};
 use super::scenario::Scenario;
 use super::universe::{Universe, ViolationKind, is_ours, mixed, number_of};
-use crate::cloud::{Cause, CloudError, Counts, MetricWindow, Minute};
+use crate::cloud::{Cause, CloudError, Counted, Counts, MetricWindow, Minute};
 use crate::inventory::Route;
 
 pub(super) const GET_METRICS: &str = "cloudwatch:GetMetricData";
 /// Until then a minute is incomplete.
-const SETTLING: Duration = Duration::minutes(2);
+pub(super) const SETTLING: Duration = Duration::minutes(2);
 /// What of an incomplete minute is there already.
 const EARLY_PART: f64 = 0.6;
 const GREEN_ERRORS: f64 = 0.08;
@@ -108,8 +108,22 @@ impl Traffic {
         names.into_iter().filter_map(|name| epoch.flows.get(name)).map(|f| f.share).sum()
     }
 
+    /// How much of all requests a group received in this time, in minutes of all.
+    pub(super) fn share_in(&self, name: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+        let first = self.epochs.partition_point(|e| e.from <= from).saturating_sub(1);
+        let parts = self.epochs.iter().enumerate().skip(first).take_while(|(_, e)| e.from < to);
+        let part = |(at, epoch): (usize, &Epoch)| {
+            let until = self.epochs.get(at + 1).map_or(to, |next| next.from.min(to));
+            let length = (until - epoch.from.max(from)).num_milliseconds().max(0);
+            #[expect(clippy::cast_precision_loss, reason = "some minutes in milliseconds")]
+            let minutes = length as f64 / 60_000.0;
+            epoch.flows.get(name).map_or(0.0, |flow| flow.share * minutes)
+        };
+        parts.map(part).sum()
+    }
+
     /// The parts of a minute with the flow of a group in them, as fractions of the minute.
-    fn flows_in(&self, name: &str, minute: DateTime<Utc>) -> impl Iterator<Item = (f64, Flow)> {
+    pub(super) fn flows_in(&self, name: &str, minute: DateTime<Utc>) -> impl Iterator<Item = (f64, Flow)> {
         let end = minute + Duration::minutes(1);
         let first = self.epochs.partition_point(|e| e.from <= minute).saturating_sub(1);
         let parts = self.epochs.iter().enumerate().skip(first).take_while(move |(_, e)| e.from < end);
@@ -176,7 +190,7 @@ impl Universe {
         }
     }
 
-    fn is_green(&self, arn: &str) -> bool {
+    pub(super) fn is_green(&self, arn: &str) -> bool {
         self.target_groups.get(arn).is_some_and(|g| g.group.ip_address_type == "ipv6")
     }
 
@@ -241,31 +255,44 @@ impl Universe {
         f64::from(u32::try_from(healthy).unwrap_or(u32::MAX)) * self.traffic.task_capacity
     }
 
-    /// The minutes of a window that are over, as CloudWatch reports them now.
-    pub(super) fn metrics(&self, window: &MetricWindow, memo: &mut Memo) -> Result<Vec<Minute>, CloudError> {
+    /// Whether CloudWatch answers.
+    pub(super) fn seeing(&self) -> Result<(), CloudError> {
         let outage = Duration::seconds(i64::from(self.knobs.outage_after_s));
         let blind_from = self.traffic.green_since.map(|since| since + outage);
         if self.scenario == Scenario::MetricsOutage && blind_from.is_some_and(|from| self.now >= from) {
             let text = "InternalServiceFault: The request processing has failed because of an unknown error";
             return Err(failed(GET_METRICS, Cause::Unknown, text));
         }
+        Ok(())
+    }
+
+    /// The minutes of a window that are over, as CloudWatch reports them now.
+    pub(super) fn metrics(&self, window: &MetricWindow, memo: &mut Memo) -> Result<Vec<Minute>, CloudError> {
+        self.seeing()?;
         let factor = window.latency.as_deref().map(latency_factor).transpose()?;
         let mut minutes = Vec::new();
         // CloudWatch rounds the start down to a full minute.
         let mut start = window.from.duration_trunc(Duration::minutes(1)).unwrap_or(window.from);
         while start < window.to {
-            let green = self.counts(&window.green, start, factor, memo);
-            let blue = self.counts(&window.blue, start, factor, memo);
-            minutes.push(Minute { start, green, blue });
+            let green = self.counts(window, &window.green, start, factor, memo);
+            let blue = self.counts(window, &window.blue, start, factor, memo);
+            minutes.push(Minute { start, green, blue, levels: self.levels(window, start) });
             start += Duration::minutes(1);
         }
         Ok(minutes)
     }
 
-    fn counts(&self, arns: &[String], minute: DateTime<Utc>, factor: Option<f64>, memo: &mut Memo) -> Counts {
+    fn counts(
+        &self,
+        window: &MetricWindow,
+        arns: &[String],
+        minute: DateTime<Utc>,
+        factor: Option<f64>,
+        memo: &mut Memo,
+    ) -> Counts {
         let end = minute + Duration::minutes(1);
         let mut counts = Counts::default();
-        if self.now < end {
+        if self.now < end || window.counted == Counted::Nothing {
             return counts;
         }
         let complete = self.now >= end + SETTLING;
@@ -279,10 +306,22 @@ impl Universe {
             let drawn = self.drawn(&group.group.arn, &group.group.name, minute, complete, memo);
             let requests = reported(drawn.requests);
             add(&mut counts.requests, requests);
-            add(&mut counts.bad, reported(drawn.bad));
+            if window.counted == Counted::Requests {
+                add(&mut counts.bad, reported(drawn.bad));
+            }
             if let Some(factor) = factor.filter(|_| requests > 0.0) {
                 let latency = MEDIAN_SECONDS * factor * drawn.slowness;
                 counts.latency = Some(counts.latency.unwrap_or_default().max(latency));
+            }
+        }
+        if window.counted == Counted::Flows {
+            // Resets are counted by load balancer, whichever of its groups they are about.
+            let balancer = |arn: &String| window.load_balancers.get(arn);
+            let balancers: BTreeSet<&String> = arns.iter().filter_map(balancer).collect();
+            let behind = window.load_balancers.iter().filter(|(_, b)| balancers.contains(b)).map(|(arn, _)| arn);
+            for group in behind.filter_map(|arn| self.target_groups.get(arn)) {
+                let drawn = self.drawn(&group.group.arn, &group.group.name, minute, complete, memo);
+                add(&mut counts.bad, reported(drawn.bad));
             }
         }
         counts
@@ -472,7 +511,7 @@ mod tests {
             load_balancers: BTreeMap::new(),
             from: minute,
             to: minute + Duration::minutes(1),
-            latency: None,
+            ..MetricWindow::default()
         };
         let mut seen = Vec::new();
         for after in [59, 61, 170, 190, 3600] {

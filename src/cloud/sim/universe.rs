@@ -17,6 +17,7 @@ use super::balancers::SimBalancer;
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
+use super::levels::SimLevel;
 use super::names::SimNames;
 use super::notices::SimMessage;
 use super::scaling::SimScaling;
@@ -67,6 +68,9 @@ pub struct Universe {
     /// By resource.
     pub scaling: BTreeMap<String, SimScaling>,
     pub alarms: BTreeMap<String, Alarm>,
+    /// The user's own metrics, by the name that the playbook gives them.
+    #[serde(default)]
+    pub levels: BTreeMap<String, SimLevel>,
     /// Messages that were sent to topics, oldest first.
     #[serde(default)]
     pub messages: Vec<SimMessage>,
@@ -96,6 +100,8 @@ pub struct Knobs {
     pub outage_after_s: u32,
     /// Rules that a load balancer may have, default actions not counted.
     pub rule_limit: usize,
+    /// How long a flow through a network load balancer stays open.
+    pub flow_seconds: u32,
     /// Load balancers that the account may have in the region.
     pub balancer_limit: usize,
     /// Listeners that a load balancer may have.
@@ -114,6 +120,7 @@ impl Default for Knobs {
             rejects_mixed_families: false,
             outage_after_s: 300,
             rule_limit: 100,
+            flow_seconds: 300,
             balancer_limit: 50,
             listener_limit: 50,
             provisioning_s: 120,
@@ -166,6 +173,8 @@ pub enum ViolationKind {
     ForeignDeleted,
     /// A write changed what is not the tool's in a route.
     ForeignChanged,
+    /// A service lost its tasks while flows through a network load balancer were open to them.
+    FlowsCut,
 }
 
 /// A value whose change becomes visible late.
