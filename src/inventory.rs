@@ -5,6 +5,7 @@
 //! renamed on the way. Everything in an action but the forward part is opaque here: we carry it,
 //! we never edit it.
 
+mod discovery;
 pub mod image;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use self::discovery::{Consumers, Namespace, Registry, RegistryRecord, RollingUpdate, ServiceRegistry};
 
 /// The estate of one migration, as it was discovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,15 @@ pub struct Inventory {
     pub scaling: Option<ScalableTarget>,
     /// The alarms that the playbook names, those that exist.
     pub alarms: Vec<Alarm>,
+    /// The Cloud Map services in which blue is registered, where they were asked for.
+    #[serde(default)]
+    pub registries: Vec<Registry>,
+    /// A Cloud Map service that has the name of the one to be created already.
+    #[serde(default)]
+    pub green_registry: Option<Registry>,
+    /// Who seems to find blue by its name.
+    #[serde(default)]
+    pub consumers: Consumers,
 }
 
 /// An ECS service.
@@ -61,11 +73,20 @@ pub struct Service {
     pub managed_by: Option<String>,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
+    /// Whether tasks get public IPv4 addresses.
+    #[serde(default)]
+    pub assigns_public_ip: bool,
     pub load_balancers: Vec<ServiceLoadBalancer>,
     pub deployments: Vec<Deployment>,
-    pub service_registries: Vec<String>,
+    #[serde(default)]
+    pub registries: Vec<ServiceRegistry>,
     /// Whether the service publishes endpoints through Service Connect.
     pub publishes_service_connect: bool,
+    /// Namespace of Service Connect, where it is enabled.
+    #[serde(default)]
+    pub service_connect: Option<String>,
+    #[serde(default)]
+    pub rolling: RollingUpdate,
     pub execute_command: bool,
     pub grace_period_seconds: Option<u32>,
     pub tags: BTreeMap<String, String>,
@@ -107,6 +128,8 @@ pub struct Deployment {
     pub desired_count: u32,
     pub running_count: u32,
     pub failed_tasks: u32,
+    #[serde(default)]
+    pub subnets: Vec<String>,
 }
 
 /// A task definition, as far as it is judged or shown. A clone moves the SDK's structure whole.

@@ -10,6 +10,7 @@ mod fleets;
 mod green;
 mod in_place;
 mod records;
+mod registry;
 mod routes;
 mod scaling;
 mod swap;
@@ -21,10 +22,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::commands::home_commands;
-pub use self::way::{places, strayed};
+pub use self::way::{Hosts, hosts, places, strayed};
 use crate::clock::Clock;
+use crate::cloud::registries::NewRegistry;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
-use crate::inventory::{Action, Inventory, Route, Suspension};
+use crate::inventory::{Action, Inventory, Route, ServiceRegistry, Suspension};
 use crate::playbook::{Period, Playbook};
 use crate::traffic::{Pair, Share, weights};
 
@@ -40,6 +42,8 @@ pub enum Operation {
     },
     AssociateGreen(AssociateGreen),
     RegisterTaskDefinition(NewTaskDefinition),
+    /// A Cloud Map service that takes IPv6-only tasks.
+    CreateRegistry(NewRegistry),
     HoldScaling(HoldScaling),
     CopyScaling(CopyScaling),
     CreateService(CloneService),
@@ -153,6 +157,9 @@ pub struct CloneService {
     pub desired_count: u32,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
+    /// Cloud Map services in which it is registered.
+    #[serde(default)]
+    pub registries: Vec<ServiceRegistry>,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -162,6 +169,8 @@ pub type Made = BTreeMap<String, String>;
 
 /// The name under which green's task definition is made.
 pub const TASK_DEFINITION: &str = "task-definition";
+/// The name under which green's Cloud Map service is made.
+pub const REGISTRY: &str = "registry";
 /// Marks, before a resource, that the way home has set its auto scaling back already.
 pub const SCALING_RELEASED: &str = "scaling-released:";
 
@@ -215,6 +224,8 @@ pub enum Outcome {
     Partly(CloudError),
     /// Somebody else changed what this run owns; nothing of that was overwritten.
     Drift(Drift),
+    /// The cloud itself found green unfit and has turned back; so does the run.
+    Worse(String),
 }
 
 /// The world is not as the journal says, and we did not do it.
@@ -286,6 +297,7 @@ impl Operation {
             Operation::SetAttributes { blue, attributes } => green::set_attributes(scene, blue, attributes),
             Operation::AssociateGreen(probe) => green::associate(scene, probe),
             Operation::RegisterTaskDefinition(new) => green::register(scene, new),
+            Operation::CreateRegistry(new) => registry::create(scene, new),
             Operation::HoldScaling(hold) => scaling::hold(scene, hold),
             Operation::CopyScaling(copy) => scaling::copy(scene, copy),
             Operation::CreateService(new) => green::create_service(scene, new),
@@ -308,6 +320,7 @@ impl Operation {
             Operation::CreateTargetGroup(new) => green::delete_target_group(scene, new),
             Operation::AssociateGreen(probe) => green::dissociate(scene, probe),
             Operation::RegisterTaskDefinition(new) => green::deregister(scene, new),
+            Operation::CreateRegistry(new) => registry::delete(scene, new),
             Operation::HoldScaling(hold) => scaling::release(scene, hold),
             Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
@@ -321,6 +334,7 @@ impl Operation {
             self,
             Operation::CreateTargetGroup(_)
                 | Operation::RegisterTaskDefinition(_)
+                | Operation::CreateRegistry(_)
                 | Operation::CreateService(_)
                 | Operation::CopyScaling(_)
         )
@@ -352,6 +366,7 @@ impl Operation {
                 format!("tie it to the load balancer by a rule that no request matches ({})", probe.host)
             }
             Operation::RegisterTaskDefinition(new) => format!("register the task definition {}", new.family),
+            Operation::CreateRegistry(new) => format!("create the Cloud Map service {} with AAAA records", new.name),
             Operation::HoldScaling(hold) => hold.title(),
             Operation::CopyScaling(copy) => {
                 format!("give {} the auto scaling of {}: {} to {} tasks", copy.service, copy.from, copy.min, copy.max)
@@ -378,6 +393,7 @@ impl Operation {
                 "an alias record that evaluates this load balancer's health sees one more, still empty, target group"
             }
             Operation::HoldScaling(hold) => hold.effect(),
+            Operation::CreateRegistry(_) => "the namespace gains a name that leads nowhere yet",
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
             Operation::Shift { .. } => "requests reach green",

@@ -176,6 +176,8 @@ impl Plan {
             i.load_balancers,
             i.routes,
             i.scaling,
+            i.service.registries,
+            i.registries.iter().map(|r| (&r.arn, &r.records)).collect::<Vec<_>>(),
             self.prepare,
             self.finish,
         ]);
@@ -198,6 +200,7 @@ impl Plan {
         compare("a target group", old.target_groups == new.target_groups);
         compare("a load balancer", old.load_balancers == new.load_balancers);
         compare("a listener or rule", old.routes == new.routes);
+        compare("blue's registration in Cloud Map", old.service.registries == new.service.registries);
         compare("blue's auto scaling", old.scaling == new.scaling);
         compare("the playbook", self.playbook == now.playbook);
         differences
@@ -305,6 +308,7 @@ fn clone_service(playbook: &Playbook, inventory: &Inventory) -> CloneService {
         desired_count: playbook.green.desired_count.unwrap_or(blue.desired_count),
         subnets: playbook.green.network.subnets.clone(),
         security_groups: if wished.is_empty() { blue.security_groups.clone() } else { wished.clone() },
+        registries: Vec::new(),
         tags: tags(playbook, &blue.tags),
     }
 }

@@ -7,6 +7,7 @@
 mod assessment;
 mod drift;
 mod fold;
+mod in_place;
 mod lab;
 mod paths;
 mod planning;

@@ -30,6 +30,7 @@ mod renames;
 mod routes;
 mod scaling;
 mod tags;
+mod updates;
 
 use std::collections::BTreeMap;
 
@@ -54,6 +55,7 @@ pub struct Aws {
     ecs: ecs::Ecs,
     elb: elb::Elb,
     scaling: scaling::Scaling,
+    discovery: registries::Discovery,
     cloudwatch: aws_sdk_cloudwatch::Client,
     sts: aws_sdk_sts::Client,
 }
@@ -100,9 +102,11 @@ impl Aws {
         let elb = elb::Elb { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_applicationautoscaling);
         let scaling = scaling::Scaling { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_servicediscovery);
+        let discovery = registries::Discovery { reads, writes };
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
         let sts = aws_sdk_sts::Client::new(&config);
-        Ok(Aws { runtime, config, region, ecs, elb, scaling, cloudwatch, sts })
+        Ok(Aws { runtime, config, region, ecs, elb, scaling, discovery, cloudwatch, sts })
     }
 
     /// Whether every service in use has an endpoint set that is on this machine, as emulators are.

@@ -3,8 +3,8 @@
 //! They do what the operations would have done, for the case that those cannot: a run that is stuck
 //! says so in commands and not in advice.
 
-use super::{Made, Operation, TASK_DEFINITION, green_key, probe_key};
-use crate::inventory::{Action, Inventory, Route, RouteAt};
+use super::{Made, Operation, REGISTRY, TASK_DEFINITION, green_key, in_place, probe_key};
+use crate::inventory::{Action, Inventory, Route, RouteAt, ServiceRegistry};
 use crate::playbook::Shift;
 
 /// The commands that put every place where traffic is told where to go back as it was recorded, each
@@ -15,7 +15,8 @@ pub fn home_commands(inventory: &Inventory, shift: &Shift, routes: &[&Route]) ->
         Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => {
             routes.iter().map(|r| (r.at.arn().to_owned(), route_command(region, r))).collect()
         }
-        Shift::DnsWeights(_) | Shift::InPlace(_) => Vec::new(),
+        Shift::InPlace(_) => vec![(inventory.service.arn.clone(), service_command(inventory))],
+        Shift::DnsWeights(_) => Vec::new(),
     }
 }
 
@@ -37,6 +38,45 @@ fn route_command(region: &str, route: &Route) -> String {
             format!("aws elbv2 modify-rule --region {region} --rule-arn {arn} --actions {actions}")
         }
     }
+}
+
+/// The command that gives the service its recorded settings back, and waits until ECS has done it.
+fn service_command(inventory: &Inventory) -> String {
+    let home = in_place::recorded(inventory);
+    let region = &inventory.region;
+    let of = format!("--region {region} --cluster {}", home.cluster);
+    let network = serde_json::json!({ "awsvpcConfiguration": {
+        "subnets": home.subnets,
+        "securityGroups": home.security_groups,
+        "assignPublicIp": if home.assign_public_ip { "ENABLED" } else { "DISABLED" },
+    } });
+    let registries = home.registries.as_ref().map(|all| {
+        let all: Vec<serde_json::Value> = all.iter().map(cli_registry).collect();
+        format!(" --service-registries {}", quoted(&serde_json::Value::from(all).to_string()))
+    });
+    let exec = if home.execute_command { "--enable-execute-command" } else { "--no-enable-execute-command" };
+    format!(
+        "aws ecs update-service {of} --service {service} --task-definition {definition} \
+         --network-configuration {network}{registries} {exec} && \
+         aws ecs wait services-stable {of} --services {service}",
+        service = home.service,
+        definition = home.task_definition,
+        network = quoted(&network.to_string()),
+        registries = registries.unwrap_or_default(),
+    )
+}
+
+fn cli_registry(registry: &ServiceRegistry) -> serde_json::Value {
+    let mut value = serde_json::json!({ "registryArn": registry.arn });
+    for (name, port) in [("port", registry.port), ("containerPort", registry.container_port)] {
+        if let Some(port) = port {
+            value[name] = port.into();
+        }
+    }
+    if let Some(container) = &registry.container {
+        value["containerName"] = container.clone().into();
+    }
+    value
 }
 
 /// A word for a POSIX shell.
@@ -70,6 +110,15 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
                 format!("\"$(aws ecs list-task-definitions --region {region} --family-prefix {family} {query})\"")
             });
             vec![format!("aws ecs deregister-task-definition --region {region} --task-definition {arn}")]
+        }
+        Operation::CreateRegistry(new) => {
+            let id = made(REGISTRY.to_owned()).map(|arn| arn.rsplit('/').next().unwrap_or(arn).to_owned());
+            let id = id.unwrap_or_else(|| {
+                let (namespace, query) = (&new.namespace, quoted(&format!("Services[?Name==`{}`].Id", new.name)));
+                let filter = format!("--filters Name=NAMESPACE_ID,Values={namespace} --query {query} --output text");
+                format!("\"$(aws servicediscovery list-services --region {region} {filter})\"")
+            });
+            vec![format!("aws servicediscovery delete-service --region {region} --id {id}")]
         }
         Operation::CreateService(new) => {
             let (cluster, service) = (&new.cluster, &new.name);

@@ -1,6 +1,6 @@
 //! Green's tasks in proportion to the stage, where service discovery names both services.
 
-use super::{Drift, Outcome, Scene};
+use super::{Drift, Hosts, Outcome, Scene};
 use crate::cloud::{CloudError, Sight, Watch};
 use crate::traffic::Share;
 
@@ -18,4 +18,8 @@ pub(super) fn places(_: &Scene) -> Watch {
 
 pub(super) fn strayed(_: &Scene, _: &Sight) -> Option<Drift> {
     None
+}
+
+pub(super) fn hosts(_: &Scene, _: &Sight) -> Hosts {
+    Hosts { healthy: 0, wanted: 0 }
 }

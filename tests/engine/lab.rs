@@ -14,10 +14,10 @@ use migrate::inventory::Inventory;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
-use migrate::operation::green_key;
+use migrate::operation::{TASK_DEFINITION, green_key};
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
-use migrate::traffic::{Pair, at_share, same};
+use migrate::traffic::{Pair, Share, at_share, same};
 use serde_json::Value;
 
 /// Where a journal fails: at the n-th append of its life, before or after the record is durable.
@@ -128,6 +128,19 @@ stages:
   - { green: 10%, bake: 5m }
   - { green: 50%, bake: 5m, approve: true }
   - { green: 100%, bake: 6m }
+";
+
+/// A service without a load balancer, updated at once.
+pub const IN_PLACE: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { in_place: {} }
+stages:
+  - { green: 100%, bake: 6m }
+health: { alarms: [web-errors] }
 ";
 
 impl Lab {
@@ -312,6 +325,9 @@ impl Lab {
         if matches!(self.playbook.shift, Shift::ListenerWeights(_)) {
             self.assert_routes_as_told(&progress);
         }
+        if matches!(self.playbook.shift, Shift::InPlace(_)) {
+            self.assert_service_as_told(&progress);
+        }
     }
 
     fn assert_routes_as_told(&self, progress: &Progress) {
@@ -324,6 +340,19 @@ impl Lab {
             let told = at_share(&route.actions, &pairs, progress.share);
             assert!(same(shown, &told), "{:?} shows {shown:?}, the journal says {told:?}\n{}", route.at, self.story());
         }
+    }
+
+    /// At 100 % the service runs green's tasks, in green's subnets; before, what was recorded.
+    fn assert_service_as_told(&self, progress: &Progress) {
+        let plan = &progress.header.plan;
+        let universe = self.sim.universe();
+        let shown = &universe.services[&universe.blue.service].service.actual;
+        let recorded = &plan.inventory.service;
+        let told = match progress.share == Share::ALL {
+            true => (&progress.made[TASK_DEFINITION], &plan.playbook.green.network.subnets),
+            false => (&recorded.task_definition, &recorded.subnets),
+        };
+        assert_eq!((&shown.task_definition, &shown.subnets), told, "{}", self.story());
     }
 
     pub fn assert_origin(&self, what: &str) {

@@ -81,6 +81,7 @@ macro_rules! sweeps {
 }
 
 sweeps!(listener_weights, SHORT);
+sweeps!(in_place, IN_PLACE);
 
 fn at(call: u64, kind: FaultKind) -> Vec<Fault> {
     vec![Fault { call: FaultAt::Call(call), kind }]
@@ -132,7 +133,7 @@ fn there_and_finished(lab: &mut Lab, what: &str) {
     assert_eq!(lab.phase(), Some(Phase::Finished), "{what}\n{}", lab.story());
     lab.assert_lawful(what);
     let universe = lab.sim.universe();
-    if !matches!(lab.playbook.shift, Shift::InPlace(InPlace { staged: false })) {
+    if !matches!(lab.playbook.shift, Shift::InPlace(InPlace { staged: false, .. })) {
         assert_eq!(universe.services[&universe.blue.service].service.actual.desired_count, 0, "{what}");
     }
     assert!(matches!(lab.finish(), End::Already), "{what}");

@@ -53,7 +53,7 @@ fn the_policy_in_the_readme_is_what_the_adapter_calls() {
         "elasticloadbalancing:AddTags",
         "iam:PassRole",
     ];
-    let services = ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "sts"];
+    let services = ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "sts", "servicediscovery"];
     let action = |word: &str| {
         let (service, call) = word.split_once(':')?;
         let is_call = call.len() > 3 && call.chars().all(char::is_alphanumeric) && call.starts_with(char::is_uppercase);

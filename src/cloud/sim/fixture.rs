@@ -100,6 +100,7 @@ pub fn new_service(sim: &Sim, green: &str, task_definition: &str) -> NewService 
         subnets: vec!["subnet-0a1".to_owned(), "subnet-0b2".to_owned()],
         security_groups: Vec::new(),
         target_groups: BTreeMap::from([(blue_group(sim), green.to_owned())]),
+        registries: Vec::new(),
         tags: ours(),
         client_token: "web-1".to_owned(),
     }

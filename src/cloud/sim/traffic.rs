@@ -129,7 +129,8 @@ impl Universe {
     pub(super) fn blue_is_needed(&self) -> bool {
         let routes = self.routes.values().filter(|r| !is_ours(&r.tags)).map(|r| &r.route.actual);
         let mut weighted = routes.flat_map(forwards).filter(|(_, weight)| *weight > 0);
-        weighted.any(|(arn, _)| self.blue.target_groups.iter().any(|blue| blue == arn))
+        let found = self.blue.target_groups.is_empty() && self.blue_is_found();
+        found || weighted.any(|(arn, _)| self.blue.target_groups.iter().any(|blue| blue == arn))
     }
 
     /// Notes a change of the split, and what about it must never be.
@@ -223,13 +224,18 @@ impl Universe {
         f64::from(u32::try_from(healthy).unwrap_or(u32::MAX)) * self.traffic.task_capacity
     }
 
+    /// What CloudWatch answers to everything while it is out.
+    pub(super) fn blind(&self, operation: &str) -> Option<CloudError> {
+        let outage = Duration::seconds(i64::from(self.knobs.outage_after_s));
+        let from = self.traffic.green_since.filter(|_| self.scenario == Scenario::MetricsOutage)? + outage;
+        let text = "InternalServiceFault: The request processing has failed because of an unknown error";
+        (self.now >= from).then(|| failed(operation, Cause::Unknown, text))
+    }
+
     /// The minutes of a window that are over, as CloudWatch reports them now.
     pub(super) fn metrics(&self, window: &MetricWindow, memo: &mut Memo) -> Result<Vec<Minute>, CloudError> {
-        let outage = Duration::seconds(i64::from(self.knobs.outage_after_s));
-        let blind_from = self.traffic.green_since.map(|since| since + outage);
-        if self.scenario == Scenario::MetricsOutage && blind_from.is_some_and(|from| self.now >= from) {
-            let text = "InternalServiceFault: The request processing has failed because of an unknown error";
-            return Err(failed(GET_METRICS, Cause::Unknown, text));
+        if let Some(blind) = self.blind(GET_METRICS) {
+            return Err(blind);
         }
         let factor = window.latency.as_deref().map(latency_factor).transpose()?;
         let mut minutes = Vec::new();

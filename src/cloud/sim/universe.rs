@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
+use super::registries::SimRegistry;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::traffic::Traffic;
@@ -61,6 +62,9 @@ pub struct Universe {
     /// By resource.
     pub scaling: BTreeMap<String, SimScaling>,
     pub alarms: BTreeMap<String, Alarm>,
+    /// Cloud Map services, by ARN.
+    #[serde(default)]
+    pub registries: BTreeMap<String, SimRegistry>,
     pub traffic: Traffic,
     /// The next full minute, in which auto scaling looks at the load.
     pub next_tick: DateTime<Utc>,
@@ -186,6 +190,7 @@ impl Universe {
     pub fn settle(&mut self) {
         self.reconcile_services();
         self.record_traffic();
+        self.note_discovery();
     }
 
     /// How long this read, or the visibility of this write, lags: anything up to the knob.
@@ -254,6 +259,7 @@ impl Universe {
             "services": services,
             "task_definitions": definitions,
             "scaling": scaling,
+            "registries": self.registries_shown(&shown),
         })
     }
 }
