@@ -8,7 +8,7 @@ use crate::clock::{Clock, Wake};
 use crate::cloud::registries::ConsumerSearch;
 use crate::cloud::{Cause, Cloud, CloudError, Identity, Watch};
 use crate::finding::Finding;
-use crate::inventory::{Consumers, Inventory, Registry, Service, TargetGroup};
+use crate::inventory::{Consumers, Inventory, LoadBalancer, Registry, Service, TargetGroup};
 use crate::playbook::{Playbook, Shift};
 
 /// What discovery came to.
@@ -68,6 +68,18 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         }
         other => other.transpose()?.unwrap_or_default(),
     };
+    let green_balancer = match named_balancer(playbook, cloud, clock)? {
+        Ok(balancer) => balancer,
+        Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+    };
+    let anatomies = match &playbook.shift {
+        Shift::DnsWeights(_) => {
+            let named = green_balancer.iter().map(|b| b.arn.clone()).filter(|arn| !balancers.contains(arn));
+            let all: Vec<String> = balancers.iter().cloned().chain(named).collect();
+            patiently(clock, || cloud.anatomies(&all))?
+        }
+        _ => Vec::new(),
+    };
     let inventory = Inventory {
         account: identity.account.clone(),
         region: identity.region.clone(),
@@ -81,6 +93,8 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         registries: found_by.registries,
         green_registry: found_by.green_registry,
         consumers: found_by.consumers,
+        green_balancer,
+        anatomies,
         service,
     };
     Ok(Discovery::Found(Box::new(Found { inventory, identity })))
@@ -132,6 +146,21 @@ fn patiently<T>(clock: &dyn Clock, read: impl Fn() -> Result<T, CloudError>) -> 
         }
     }
     read()
+}
+
+/// The load balancer that the playbook names for green, or that there is none of this name.
+fn named_balancer(
+    playbook: &Playbook,
+    cloud: &dyn Cloud,
+    clock: &dyn Clock,
+) -> Result<Result<Option<LoadBalancer>, Finding>, CloudError> {
+    let Shift::DnsWeights(dns) = &playbook.shift else { return Ok(Ok(None)) };
+    let Some(name) = &dns.green_load_balancer else { return Ok(Ok(None)) };
+    let found = patiently(clock, || cloud.balancer_named(name))?;
+    Ok(found.map(Some).ok_or_else(|| {
+        Finding::block("green-load-balancer-not-found", format!("there is no load balancer `{name}`"))
+            .remedy("check the name in `shift.dns_weights.green_load_balancer`, the region and the account; without the field, blue's load balancer is copied")
+    }))
 }
 
 /// The blue target groups that take part: all of the service's, or those that the playbook names.

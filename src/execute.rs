@@ -170,9 +170,13 @@ impl<'a> Run<'a> {
         }
         // A refusal stays one, however often it is asked for: leave the world as it was found.
         let reason = match operation {
-            Operation::AssociateGreen(_) => {
-                format!("the load balancer does not take green beside blue in one action; it said: {said}")
+            Operation::AssociateGreen(_) if said.contains("TooMany") => {
+                format!("the load balancer has no room for green; it said: {said}")
             }
+            Operation::AssociateGreen(_) => format!(
+                "the load balancer does not take green beside blue in one action; it said: {said}. \
+                 `dns_weights` moves traffic without that, and `listener_weights: {{ fallback: .. }}` does so by itself"
+            ),
             _ => format!("AWS refuses to {}; it said: {said}", operation.title()),
         };
         self.append(Event::Unwinding { cause: Cause::Refused, reason, remove_green: true })
@@ -315,7 +319,11 @@ impl<'a> Run<'a> {
                 let drift = drift.filter(|_| judgement.verdict != Verdict::Degraded);
                 self.append(Event::Judged { stage: self.progress.stage, judgement })?;
                 match drift {
-                    Some(drift) => self.append(Event::Held { why: HoldReason::Drift, reason: drift.to_string() }),
+                    Some(drift) => {
+                        let reason = drift.to_string();
+                        self.append(Event::Drifted { drift })?;
+                        self.append(Event::Held { why: HoldReason::Drift, reason })
+                    }
                     None => Ok(()),
                 }
             }

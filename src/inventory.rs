@@ -5,6 +5,7 @@
 //! renamed on the way. Everything in an action but the forward part is opaque here: we carry it,
 //! we never edit it.
 
+pub mod balancer;
 mod discovery;
 pub mod image;
 
@@ -14,6 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::balancer::Anatomy;
 pub use self::discovery::{Consumers, Namespace, Registry, RegistryRecord, RollingUpdate, ServiceRegistry};
 
 /// The estate of one migration, as it was discovered.
@@ -44,6 +46,27 @@ pub struct Inventory {
     /// Who seems to find blue by its name.
     #[serde(default)]
     pub consumers: Consumers,
+    /// The existing load balancer that `dns_weights.green_load_balancer` names.
+    #[serde(default)]
+    pub green_balancer: Option<LoadBalancer>,
+    /// What blue's load balancers are made of, and the named one; only with `dns_weights`.
+    #[serde(default)]
+    pub anatomies: Vec<Anatomy>,
+}
+
+impl Inventory {
+    /// What this load balancer is made of.
+    pub fn anatomy(&self, load_balancer: &str) -> Option<&Anatomy> {
+        self.anatomies.iter().find(|a| a.load_balancer == load_balancer)
+    }
+}
+
+impl Inventory {
+    /// ARNs of target groups of the service that the playbook leaves out: their traffic stays with blue.
+    pub fn left_behind(&self) -> Vec<&str> {
+        let all = self.service.load_balancers.iter().filter_map(|l| l.target_group.as_deref());
+        all.filter(|arn| !self.target_groups.iter().any(|g| g.arn == *arn)).collect()
+    }
 }
 
 /// An ECS service.
@@ -373,6 +396,9 @@ pub struct Task {
     /// `RUNNING`, `STOPPED`, ...
     pub status: String,
     pub ipv6: Option<String>,
+    /// By the health checks of its containers: `HEALTHY`, `UNHEALTHY`, or `UNKNOWN` without any.
+    #[serde(default)]
+    pub health: Option<String>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
     /// Exit codes and reasons of its containers.

@@ -83,6 +83,10 @@ pub enum Event {
     },
     /// All stages have passed.
     Shifted,
+    /// A look found something of this run that somebody else changed.
+    Drifted {
+        drift: Drift,
+    },
     /// Stopped moving, for this reason.
     Held {
         why: HoldReason,
@@ -188,6 +192,17 @@ pub enum Cause {
 }
 
 impl Event {
+    /// The drift that it tells of.
+    pub fn drift(&self) -> Option<&Drift> {
+        match self {
+            Event::Drifted { drift } => Some(drift),
+            Event::Settled { outcome: Settlement::Drift(drift), .. }
+            | Event::UndoSettled { outcome: Settlement::Drift(drift), .. }
+            | Event::ShiftSettled { outcome: Settlement::Drift(drift), .. } => Some(drift),
+            _ => None,
+        }
+    }
+
     /// The event's name, as `--events` and `history` show it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -205,6 +220,7 @@ impl Event {
             Event::Judged { .. } => "judged",
             Event::StagePassed { .. } => "stage_passed",
             Event::Shifted => "shifted",
+            Event::Drifted { .. } => "drifted",
             Event::Held { .. } => "held",
             Event::Unwinding { .. } => "unwinding",
             Event::RolledBack => "rolled_back",

@@ -4,6 +4,7 @@
 //! and looks again. That is what settles an unknown outcome after a crash. An operation knows
 //! nothing of journal, stages or verdicts; what it needs of the run is in its [`Scene`].
 
+mod balancer;
 mod blue;
 mod commands;
 mod fleets;
@@ -21,13 +22,15 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::commands::home_commands;
+pub use self::balancer::{AwaitBalancer, CopyListeners, ListenerCopy, RuleCopy};
+pub use self::commands::{home_commands, share_commands};
 pub use self::way::{Hosts, hosts, places, strayed};
 use crate::clock::Clock;
+use crate::cloud::balancers::NewLoadBalancer;
 use crate::cloud::registries::NewRegistry;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
 use crate::inventory::{Action, Inventory, Route, ServiceRegistry, Suspension};
-use crate::playbook::{Period, Playbook};
+use crate::playbook::{Period, Playbook, Shift};
 use crate::traffic::{Pair, Share, weights};
 
 /// One change, as the plan holds it.
@@ -41,6 +44,22 @@ pub enum Operation {
         attributes: BTreeMap<String, String>,
     },
     AssociateGreen(AssociateGreen),
+    CreateLoadBalancer(NewLoadBalancer),
+    /// Gives green's load balancer these attributes.
+    SetLoadBalancerAttributes {
+        attributes: BTreeMap<String, String>,
+    },
+    CreateListeners(CopyListeners),
+    /// Gives green's listeners what a listener cannot have at its creation.
+    ConfigureListeners(CopyListeners),
+    CreateRules {
+        rules: Vec<RuleCopy>,
+    },
+    /// Waits until green's load balancer works and is like blue's; changes nothing.
+    AwaitLoadBalancer(AwaitBalancer),
+    AssociateWebAcl {
+        web_acl: String,
+    },
     RegisterTaskDefinition(NewTaskDefinition),
     /// A Cloud Map service that takes IPv6-only tasks.
     CreateRegistry(NewRegistry),
@@ -164,13 +183,19 @@ pub struct CloneService {
 }
 
 /// What operations made, under names of their own: `green:<blue group>`, `probe:<load balancer>`,
-/// `task-definition`, `service`.
+/// `load-balancer`, `listener:<blue listener>`, `task-definition`, `service`.
 pub type Made = BTreeMap<String, String>;
 
 /// The name under which green's task definition is made.
 pub const TASK_DEFINITION: &str = "task-definition";
 /// The name under which green's Cloud Map service is made.
 pub const REGISTRY: &str = "registry";
+/// The name under which the ARN of green's load balancer is made, where the run creates it.
+pub const GREEN_BALANCER: &str = "load-balancer";
+/// The name under which its DNS name is made.
+pub const GREEN_BALANCER_DNS: &str = "load-balancer-dns";
+/// The name under which the hosted zone of its DNS name is made.
+pub const GREEN_BALANCER_ZONE: &str = "load-balancer-zone";
 /// Marks, before a resource, that the way home has set its auto scaling back already.
 pub const SCALING_RELEASED: &str = "scaling-released:";
 
@@ -274,9 +299,20 @@ impl Outcome {
 impl Scene<'_> {
     /// Blue's groups with the twins that have been made so far.
     pub fn pairs(&self) -> Vec<Pair> {
-        let twin = |blue: &String| Some(Pair { blue: blue.clone(), green: self.made.get(&green_key(blue))?.clone() });
+        let green = |blue: &String| self.made.get(&green_key(blue)).cloned();
+        let twin = |blue: &String| Some(pair(self.playbook, self.inventory, blue.clone(), green(blue)?));
         self.blue_groups.iter().filter_map(twin).collect()
     }
+}
+
+/// A blue target group and its twin, as sticky as the playbook wants.
+pub fn pair(playbook: &Playbook, inventory: &Inventory, blue: String, green: String) -> Pair {
+    let group = inventory.target_groups.iter().find(|g| g.arn == blue);
+    let sticky = match &playbook.shift {
+        Shift::ListenerWeights(weights) => group.and_then(|g| weights.sticky_seconds(g)),
+        _ => None,
+    };
+    Pair { blue, green, sticky }
 }
 
 /// The name under which the twin of a blue group is made.
@@ -289,6 +325,11 @@ pub fn probe_key(load_balancer: &str) -> String {
     format!("probe:{load_balancer}")
 }
 
+/// The name under which the twin of a blue listener is made.
+pub fn listener_key(blue: &str) -> String {
+    format!("listener:{blue}")
+}
+
 impl Operation {
     /// Looks, does what is missing, and verifies.
     pub fn perform(&self, scene: &Scene) -> Result<Outcome, CloudError> {
@@ -296,6 +337,13 @@ impl Operation {
             Operation::CreateTargetGroup(new) => green::create_target_group(scene, new),
             Operation::SetAttributes { blue, attributes } => green::set_attributes(scene, blue, attributes),
             Operation::AssociateGreen(probe) => green::associate(scene, probe),
+            Operation::CreateLoadBalancer(new) => balancer::create(scene, new),
+            Operation::SetLoadBalancerAttributes { attributes } => balancer::set_attributes(scene, attributes),
+            Operation::CreateListeners(copy) => balancer::create_listeners(scene, copy),
+            Operation::ConfigureListeners(copy) => balancer::configure_listeners(scene, copy),
+            Operation::CreateRules { rules } => balancer::create_rules(scene, rules),
+            Operation::AwaitLoadBalancer(wait) => balancer::await_ready(scene, wait),
+            Operation::AssociateWebAcl { web_acl } => balancer::associate_web_acl(scene, web_acl),
             Operation::RegisterTaskDefinition(new) => green::register(scene, new),
             Operation::CreateRegistry(new) => registry::create(scene, new),
             Operation::HoldScaling(hold) => scaling::hold(scene, hold),
@@ -319,6 +367,8 @@ impl Operation {
         match self {
             Operation::CreateTargetGroup(new) => green::delete_target_group(scene, new),
             Operation::AssociateGreen(probe) => green::dissociate(scene, probe),
+            Operation::CreateLoadBalancer(new) => balancer::delete(scene, new),
+            Operation::CreateListeners(copy) => balancer::delete_listeners(scene, copy),
             Operation::RegisterTaskDefinition(new) => green::deregister(scene, new),
             Operation::CreateRegistry(new) => registry::delete(scene, new),
             Operation::HoldScaling(hold) => scaling::release(scene, hold),
@@ -337,12 +387,15 @@ impl Operation {
                 | Operation::CreateRegistry(_)
                 | Operation::CreateService(_)
                 | Operation::CopyScaling(_)
+                | Operation::CreateLoadBalancer(_)
+                // Those of a load balancer that the run created go with it.
+                | Operation::CreateListeners(CopyListeners { load_balancer: Some(_), .. })
         )
     }
 
     /// Whether the operation changes nothing, and only waits for the world.
     pub fn only_waits(&self) -> bool {
-        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. })
+        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. } | Operation::AwaitLoadBalancer(_))
     }
 
     /// Whether it touches the places where traffic is told where to go, so that the way home restores them.
@@ -365,6 +418,17 @@ impl Operation {
             Operation::AssociateGreen(probe) => {
                 format!("tie it to the load balancer by a rule that no request matches ({})", probe.host)
             }
+            Operation::CreateLoadBalancer(new) => {
+                format!("create the {} load balancer {}", new.ip_address_type, new.name)
+            }
+            Operation::SetLoadBalancerAttributes { attributes } => {
+                format!("give the load balancer blue's {} attributes", attributes.len())
+            }
+            Operation::CreateListeners(copy) => format!("create listeners like blue's: {}", copy.ports()),
+            Operation::ConfigureListeners(_) => "give the listeners blue's certificates and attributes".to_owned(),
+            Operation::CreateRules { rules } => format!("create {} listener rules like blue's", rules.len()),
+            Operation::AwaitLoadBalancer(_) => "wait until the load balancer works and is like blue's".to_owned(),
+            Operation::AssociateWebAcl { .. } => "put the load balancer behind blue's web ACL".to_owned(),
             Operation::RegisterTaskDefinition(new) => format!("register the task definition {}", new.family),
             Operation::CreateRegistry(new) => format!("create the Cloud Map service {} with AAAA records", new.name),
             Operation::HoldScaling(hold) => hold.title(),
@@ -394,6 +458,9 @@ impl Operation {
             }
             Operation::HoldScaling(hold) => hold.effect(),
             Operation::CreateRegistry(_) => "the namespace gains a name that leads nowhere yet",
+            Operation::CreateLoadBalancer(_) => {
+                "a second load balancer is paid for by the hour, with its public IPv4 addresses, until one is deleted"
+            }
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
             Operation::Shift { .. } => "requests reach green",

@@ -5,9 +5,11 @@
 //! Making a plan is pure; it decides *what*, and nothing here performs anything. Each way to move traffic
 //! has a file that says which operations it takes; what several ways need is here.
 
+mod balancer;
 mod dns;
 mod in_place;
 mod listener;
+mod savings;
 mod swap;
 
 use std::collections::BTreeMap;
@@ -16,12 +18,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
-use crate::operation::{AssociateGreen, CloneService, CopyScaling, HoldScaling, Operation, home_commands};
+use crate::operation::{
+    AssociateGreen, CloneService, CopyScaling, HoldScaling, Made, Operation, green_key, home_commands, pair,
+    share_commands,
+};
 use crate::playbook::{Playbook, RetireBlue, Shift};
-use crate::traffic::{Share, takes_part};
+use crate::traffic::{Pair, Share, takes_part};
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -116,7 +122,17 @@ impl Plan {
 
     /// The commands that send traffic home by hand, each with the name of the place that it restores.
     pub fn home_commands(&self) -> Vec<(String, String)> {
-        home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>())
+        home_commands(&self.inventory, &self.playbook, &self.routes().collect::<Vec<_>>())
+    }
+
+    /// The command that sets a place, named as a drift names it, to what a run at `share` had set.
+    pub fn share_command(&self, made: &Made, share: Share, place: &str) -> Option<String> {
+        let Shift::ListenerWeights(_) = &self.playbook.shift else { return None };
+        let green = |blue: &String| made.get(&green_key(blue)).cloned();
+        let twin = |blue: String| green(&blue).map(|g| pair(&self.playbook, &self.inventory, blue, g));
+        let pairs: Vec<Pair> = self.blue_groups().into_iter().filter_map(twin).collect();
+        let commands = share_commands(&self.inventory, &self.routes().collect::<Vec<_>>(), &pairs, share);
+        commands.into_iter().find(|(named, _)| named == place).map(|(_, command)| command)
     }
 
     pub fn green_name(&self) -> String {
@@ -174,6 +190,8 @@ impl Plan {
             i.service.load_balancers.len(),
             i.target_groups,
             i.load_balancers,
+            i.green_balancer,
+            i.anatomies,
             i.routes,
             i.scaling,
             i.service.registries,
@@ -198,7 +216,8 @@ impl Plan {
         compare("blue's desired count", old.service.desired_count == new.service.desired_count);
         compare("blue's settings", old.service.carried == new.service.carried);
         compare("a target group", old.target_groups == new.target_groups);
-        compare("a load balancer", old.load_balancers == new.load_balancers);
+        let balancers = |i: &Inventory| (i.load_balancers.clone(), i.green_balancer.clone(), i.anatomies.clone());
+        compare("a load balancer", balancers(old) == balancers(new));
         compare("a listener or rule", old.routes == new.routes);
         compare("blue's registration in Cloud Map", old.service.registries == new.service.registries);
         compare("blue's auto scaling", old.scaling == new.scaling);
@@ -356,11 +375,15 @@ fn drain_seconds(inventory: &Inventory) -> u64 {
 }
 
 /// Blue's end, once nothing sends it traffic any more: its auto scaling stops and green's is let go,
-/// then it loses its tasks or is deleted.
+/// then it loses its tasks or is deleted. Nothing where blue serves target groups that did not move.
 fn retire(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
     let blue = &inventory.service;
     let (cluster, service) = (blue.cluster.clone(), blue.name.clone());
     let mut steps = Vec::new();
+    if !inventory.left_behind().is_empty() {
+        // Blue still serves what the playbook leaves out.
+        return steps;
+    }
     if let Some(scaling) = &inventory.scaling {
         let during = scaling.suspended.without_shrinking();
         if let Some(hold) = loosen_green(playbook, inventory, scaling, during, scaling.suspended) {

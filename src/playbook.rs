@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use self::decode::{Decoded, decode};
 pub use self::field::{Field, SECTIONS, Section};
 pub use self::schema::schema;
-use crate::inventory::Registry;
+use crate::inventory::{Registry, TargetGroup};
 use crate::traffic::Share;
 
 /// A whole playbook, defaults filled in.
@@ -139,10 +139,41 @@ pub enum Shift {
     InPlace(InPlace),
 }
 
-/// Settings of [`Shift::ListenerWeights`]; there are none yet.
+/// Settings of [`Shift::ListenerWeights`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerWeights {}
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerWeights {
+    /// How long a client stays on its side while the run is open, where blue's targets are sticky: 1 s
+    /// to 7 days. By default as long as its target keeps it, and at most an hour.
+    pub stickiness: Option<Period>,
+    /// What `start` does where the load balancer does not take both address families in one action,
+    /// which AWS documents for neither yes nor no; by default it undoes what it did and says so.
+    pub fallback: Option<Fallback>,
+}
+
+/// Another way to move traffic, for the case that the first is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fallback {
+    /// As [`Shift::DnsWeights`].
+    DnsWeights(DnsWeights),
+}
+
+/// The longest that a client stays on its side where the playbook does not say.
+const STICKINESS_SECONDS: i32 = 3600;
+
+impl ListenerWeights {
+    /// Seconds for which an action that names this blue group and its twin keeps a client on its side;
+    /// `None` where the group's targets are not sticky.
+    pub fn sticky_seconds(&self, group: &TargetGroup) -> Option<i32> {
+        if !group.sticky() {
+            return None;
+        }
+        let wished = self.stickiness.and_then(|p| i32::try_from(p.0.as_secs()).ok());
+        let own = group.attributes.get("stickiness.lb_cookie.duration_seconds").and_then(|v| v.parse().ok());
+        Some(wished.unwrap_or(own.unwrap_or(STICKINESS_SECONDS).min(STICKINESS_SECONDS)).max(1))
+    }
+}
 
 /// Settings of [`Shift::DnsWeights`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -412,6 +443,20 @@ impl Playbook {
         let Shift::InPlace(InPlace { staged: false, registry }) = &self.shift else { return None };
         let old = registries.iter().find(|r| !r.takes_ipv6_only())?;
         Some(registry.clone().unwrap_or_else(|| format!("{}-ipv6", old.name)))
+    }
+
+    /// The same with its fallback for the way to move traffic; `None` where it has none.
+    pub fn fallen_back(&self) -> Option<Playbook> {
+        let Shift::ListenerWeights(ListenerWeights { fallback: Some(Fallback::DnsWeights(dns)), .. }) = &self.shift
+        else {
+            return None;
+        };
+        Some(Playbook { shift: Shift::DnsWeights(dns.clone()), ..self.clone() })
+    }
+
+    /// Whether a run of this playbook may be `planned`: the same, or with the fallback.
+    pub fn describes(&self, planned: &Playbook) -> bool {
+        self == planned || self.fallen_back().as_ref() == Some(planned)
     }
 
     /// Name of the service that the run creates.

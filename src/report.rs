@@ -8,6 +8,7 @@ pub mod history;
 pub mod live;
 pub mod outcome;
 pub mod plan;
+mod way;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::{Action, ForwardConfig, WeightedGroup};
+use crate::inventory::{Action, ForwardConfig, GroupStickiness, WeightedGroup};
 
 /// A part of the whole in steps of 0.1 %, from 0 to 100 %.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,31 @@ impl Share {
     pub fn fraction(self) -> f64 {
         f64::from(self.0) / 1000.0
     }
+}
+
+/// Green never has more than so many times blue's tasks: what a share above 75 % would cost.
+const GREEN_PER_BLUE: u32 = 3;
+
+/// Green's tasks beside so many of blue's, where consumers choose among all tasks alike: at `p` % they
+/// are `p` % of all, as near as whole tasks come; at least one, and at most three times blue's. At
+/// 100 % green has as many as blue, which is then out of discovery.
+pub fn green_tasks(blue: u32, share: Share) -> u32 {
+    match share {
+        Share::NONE => 0,
+        Share::ALL => blue,
+        Share(permille) => {
+            let (blue, permille) = (u64::from(blue), u64::from(permille));
+            let rest = 1000 - permille;
+            let tasks = (blue * permille + rest / 2) / rest;
+            u32::try_from(tasks.clamp(1, (blue * u64::from(GREEN_PER_BLUE)).max(1))).unwrap_or(u32::MAX)
+        }
+    }
+}
+
+/// Percent of all tasks that are green's at this stage.
+pub fn shown_share(blue: u32, share: Share) -> f64 {
+    let green = f64::from(green_tasks(blue, share));
+    if share == Share::ALL { 100.0 } else { 100.0 * green / (green + f64::from(blue)).max(1.0) }
 }
 
 impl std::fmt::Display for Share {
@@ -109,6 +134,10 @@ impl JsonSchema for Share {
 pub struct Pair {
     pub blue: String,
     pub green: String,
+    /// Seconds, 1 to 604,800, for which an action that names both keeps a client on its side; `None`
+    /// where blue's targets are not sticky. ELBv2 refuses an action of several target groups one of
+    /// which is sticky, unless the action is sticky too.
+    pub sticky: Option<i32>,
 }
 
 /// The largest weight of a target group tuple (ELBv2 API reference, `TargetGroupTuple`).
@@ -144,11 +173,22 @@ pub fn weights(actions: &[Action]) -> String {
 /// Green's tuples stand behind the others. Where nothing but one pair has weight, whole percents are
 /// written as (100 - p, p) and tenths as (1000 - t, t). Beside other groups all weights are scaled by
 /// the smallest factor that makes the split exact, or as exact as [`WEIGHT_MAX`] allows, so the other
-/// groups keep their share of the traffic.
+/// groups keep their share of the traffic. An action that was not sticky becomes so where a pair's
+/// targets are; going home takes that away again, and with it the hold of the cookies.
 pub fn at_share(original: &[Action], pairs: &[Pair], share: Share) -> Vec<Action> {
     let before = tuples(original);
     let split = split(&before, pairs, share);
-    edit_forward(original, |_| split.clone())
+    let named = |p: &&Pair| before.iter().any(|t| t.target_group_arn == p.blue);
+    let sticky = pairs.iter().filter(named).filter_map(|p| p.sticky).min();
+    let mut actions = edit_forward(original, |_| split.clone());
+    if let Some(seconds) = sticky
+        && let Some(config) = actions.iter_mut().find_map(|a| a.forward_config.as_mut())
+        && config.target_group_stickiness_config.as_ref().and_then(|c| c.enabled) != Some(true)
+    {
+        config.target_group_stickiness_config =
+            Some(GroupStickiness { enabled: Some(true), duration_seconds: Some(seconds) });
+    }
+    actions
 }
 
 /// The original actions with green in blue's place, nothing else changed.
@@ -292,7 +332,6 @@ mod weights {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::inventory::GroupStickiness;
 
     fn forward(groups: &[(&str, u32)]) -> Vec<Action> {
         let target_groups = groups
@@ -304,7 +343,7 @@ mod weights {
     }
 
     fn pair() -> Vec<Pair> {
-        vec![Pair { blue: "blue".to_owned(), green: "green".to_owned() }]
+        vec![Pair { blue: "blue".to_owned(), green: "green".to_owned(), sticky: None }]
     }
 
     fn weights(actions: &[Action]) -> Vec<(String, u32)> {
@@ -315,6 +354,28 @@ mod weights {
         let share: Share = share.parse().expect("a share");
         let split = at_share(&forward(groups), &pair(), share);
         weights(&split).iter().map(|(n, w)| format!("{n}={w}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn tasks_by_table() {
+        for (blue, percent, green) in [
+            (4, 0, 0),
+            (4, 1, 1),
+            (4, 10, 1),
+            (4, 20, 1),
+            (4, 50, 4),
+            (4, 75, 12),
+            (4, 99, 12),
+            (4, 100, 4),
+            (100, 1, 1),
+        ] {
+            assert_eq!(
+                super::green_tasks(blue, super::Share::from_permille(percent * 10)),
+                green,
+                "{blue} at {percent}%"
+            );
+        }
+        assert!((super::shown_share(4, super::Share::from_permille(10)) - 20.0).abs() < 1e-9);
     }
 
     #[test]

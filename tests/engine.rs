@@ -6,6 +6,7 @@
 
 mod assessment;
 mod drift;
+mod fleets;
 mod fold;
 mod in_place;
 mod lab;

@@ -6,6 +6,7 @@
 use crate::finding::Finding;
 use crate::inventory::{Inventory, Registry, Service};
 use crate::playbook::{InPlace, Playbook, Shift};
+use crate::traffic::{Share, green_tasks, shown_share};
 
 pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
     let service = &inventory.service;
@@ -25,6 +26,7 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
     .collect();
     if staged {
         findings.extend(together(inventory));
+        findings.extend(rounded(playbook, inventory));
     } else {
         findings.extend(inventory.registries.iter().flat_map(|r| moved(playbook, inventory, r)));
         findings.extend(name_taken(playbook, inventory));
@@ -197,6 +199,25 @@ fn together(inventory: &Inventory) -> Option<Finding> {
                 registry.shown_records()
             ))
             .remedy(remedy)
+    })
+}
+
+/// Stages whose real share is not the one that was written: tasks are whole.
+fn rounded(playbook: &Playbook, inventory: &Inventory) -> Option<Finding> {
+    let blue = inventory.service.desired_count;
+    let off = |share: &Share| (shown_share(blue, *share) - share.percent()).abs() >= 1.0;
+    let shares = playbook.stages.iter().map(|stage| stage.green).filter(off);
+    let evidence: Vec<String> = shares
+        .map(|share| {
+            let real = shown_share(blue, share);
+            format!("a stage of {share} is {} green tasks beside {blue}: {real:.0}%", green_tasks(blue, share))
+        })
+        .collect();
+    (!evidence.is_empty()).then(|| {
+        let mut finding = Finding::warn("shares-are-whole-tasks", "some stages move another share than they say")
+            .remedy("a share is green's part of all tasks, at least one and at most three times blue's; choose stages that whole tasks can make, or scale the service out before the run");
+        finding.evidence = evidence;
+        finding
     })
 }
 

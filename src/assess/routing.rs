@@ -2,16 +2,23 @@
 
 use crate::finding::Finding;
 use crate::inventory::{Inventory, LoadBalancer, Route, TargetGroup};
-use crate::playbook::Playbook;
+use crate::playbook::{Playbook, Shift};
 use crate::traffic::{takes_part, tuples};
 
 /// Target groups that one action may name (ELBv2 quotas; not adjustable).
 const GROUPS_PER_ACTION: usize = 5;
 
-pub(super) fn findings(_playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
+pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for group in &inventory.target_groups {
-        findings.extend([family(group), target_type(group), balancers(group), sticky(group)].into_iter().flatten());
+        let rules = [
+            family(group),
+            target_type(group),
+            balancers(group),
+            sticky(playbook, group),
+            sticky_by_application(group),
+        ];
+        findings.extend(rules.into_iter().flatten());
     }
     for balancer in &inventory.load_balancers {
         findings.extend([kind(balancer), dualstack(balancer), state(balancer)].into_iter().flatten());
@@ -45,11 +52,22 @@ fn balancers(group: &TargetGroup) -> Option<Finding> {
     })
 }
 
-fn sticky(group: &TargetGroup) -> Option<Finding> {
-    group.sticky().then(|| {
+fn sticky(playbook: &Playbook, group: &TargetGroup) -> Option<Finding> {
+    let Shift::ListenerWeights(weights) = &playbook.shift else { return None };
+    let seconds = weights.sticky_seconds(group)?;
+    Some(
         Finding::warn("sticky-targets", format!("the target group {} is sticky", group.name))
-            .evidence("the load balancer wants stickiness on the rule too where two groups share it")
-            .remedy("the observed share lags the wish, and clients with a cookie stay where they are until it ends; where the load balancer refuses, enable group stickiness on the rules first")
+            .evidence(format!("while the run is open every rule keeps a client on its side for {seconds} s, as the load balancer wants it where groups share a rule"))
+            .remedy("the observed share lags the wish, because only new clients follow the weights; set `listener_weights: { stickiness: 1m }` for a quicker shift that breaks more sessions. A rollback takes the stickiness away again, so it reaches everybody at once"),
+    )
+}
+
+fn sticky_by_application(group: &TargetGroup) -> Option<Finding> {
+    let kind = group.attributes.get("stickiness.type").map(String::as_str);
+    (group.sticky() && kind == Some("app_cookie")).then(|| {
+        Finding::warn("sticky-by-application-cookie", format!("the target group {} follows a cookie of the application", group.name))
+            .evidence("a load balancer does not honour application cookies where a rule has weighted target groups")
+            .remedy("while the run is open a client may be sent to another task between two requests; change `stickiness.type` to lb_cookie, or keep sessions outside of the tasks")
     })
 }
 
@@ -121,7 +139,7 @@ fn routes(inventory: &Inventory) -> Vec<Finding> {
         if !reached && !group.load_balancers.is_empty() {
             findings.push(
                 Finding::warn("group-without-traffic", format!("no route gives weight to the target group {}", group.name))
-                    .remedy("its green twin is created and stays without traffic; leave it out with `service.target_groups` if it is not needed"),
+                    .remedy("green is not registered in it; whoever gives it weight later must give it to green's twin of it too"),
             );
         }
     }

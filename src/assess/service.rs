@@ -17,6 +17,8 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
         platform_version(service),
         service_connect(playbook, service),
         registries(playbook, service),
+        classic(service),
+        left_behind(playbook, inventory),
         exec(playbook, service),
         subnets(playbook, service),
         subnets_unseen(playbook),
@@ -127,6 +129,27 @@ fn registries(playbook: &Playbook, service: &Service) -> Option<Finding> {
         Finding::warn("service-discovery", "the service is registered in Cloud Map")
             .evidence(service.registries.iter().map(|r| r.arn.as_str()).collect::<Vec<_>>().join(", "))
             .remedy("green is not registered: clients that find the service through Cloud Map keep talking to blue, so move them to the load balancer before `migrate finish`")
+    })
+}
+
+fn classic(service: &Service) -> Option<Finding> {
+    let classic = service.load_balancers.iter().find(|l| l.target_group.is_none())?;
+    Some(
+        Finding::block("classic-load-balancer", "the service is behind a Classic Load Balancer")
+            .evidence(format!("container {}, port {}", classic.container, classic.port))
+            .remedy("tasks with addresses of their own cannot be behind one: move the service to an Application or Network Load Balancer first"),
+    )
+}
+
+fn left_behind(playbook: &Playbook, inventory: &Inventory) -> Option<Finding> {
+    if matches!(playbook.shift, Shift::InPlace(_)) {
+        return None;
+    }
+    let left = inventory.left_behind();
+    (!left.is_empty()).then(|| {
+        Finding::warn("target-groups-left-behind", format!("{} of the service's target groups do not move", left.len()))
+            .evidence(left.join(", "))
+            .remedy("green does not serve them, and `migrate finish` leaves blue running for them; drop `service.container` and `service.target_groups` to move all together")
     })
 }
 

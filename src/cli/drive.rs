@@ -20,6 +20,7 @@ use crate::journal::store::{self, JournalError, RunStore};
 use crate::journal::{Event, Record};
 use crate::report::live::Live;
 use crate::report::outcome::{Failure, Outcome, Verb, ending, object};
+use crate::report::plan::savings;
 use crate::report::{Form, err, out};
 
 /// How long `rollback` waits for a process that was asked to give way.
@@ -60,12 +61,21 @@ pub(super) fn drive(
             ));
             out(&format!("  {}", ending.reason));
             let left = left_to_do(&progress);
+            if ending.outcome == Outcome::Drift {
+                out("  what to do: put it back as expected and repeat the command; nothing of it is overwritten");
+            }
             if !left.is_empty() {
-                out("  left to do by hand:");
+                let drifted = ending.outcome == Outcome::Drift;
+                out(if drifted { "  this puts it back:" } else { "  left to do by hand:" });
                 left.iter().for_each(|c| out(&format!("    {c}")));
             }
             if let Some(next) = &ending.next {
                 out(&format!("  next: {next}"));
+            }
+            if progress.phase == Phase::Finished {
+                let mut list = String::new();
+                savings(&mut list, &progress.header.plan);
+                out(list.trim_end());
             }
         }
         Form::Json => out(&object(&ending, &progress).to_string()),

@@ -13,6 +13,7 @@
 //! unknown outcome. Those need the journal, and are `operation`'s.
 
 mod actions;
+mod anatomy;
 mod balancers;
 mod cloudwatch;
 mod copies;
@@ -56,6 +57,7 @@ pub struct Aws {
     elb: elb::Elb,
     scaling: scaling::Scaling,
     discovery: registries::Discovery,
+    waf: anatomy::Waf,
     cloudwatch: aws_sdk_cloudwatch::Client,
     sts: aws_sdk_sts::Client,
 }
@@ -104,9 +106,11 @@ impl Aws {
         let scaling = scaling::Scaling { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_servicediscovery);
         let discovery = registries::Discovery { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_wafv2);
+        let waf = anatomy::Waf { reads, writes };
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
         let sts = aws_sdk_sts::Client::new(&config);
-        Ok(Aws { runtime, config, region, ecs, elb, scaling, discovery, cloudwatch, sts })
+        Ok(Aws { runtime, config, region, ecs, elb, scaling, discovery, waf, cloudwatch, sts })
     }
 
     /// Whether every service in use has an endpoint set that is on this machine, as emulators are.

@@ -10,7 +10,7 @@ use crate::cloud::Cause as CallCause;
 use crate::gate::Verdict;
 use crate::journal::progress::{Attempt, Bake, Failure, Judged, Phase, Progress};
 use crate::journal::{Cause, Event, Goal, HoldReason};
-use crate::operation::Operation;
+use crate::operation::{Drift, Operation};
 use crate::plan::Planned;
 use crate::playbook::{AfterRollback, OnNoData};
 use crate::traffic::Share;
@@ -245,7 +245,7 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
             Trouble::None => home,
             Trouble::Later(at, why) => Step::WaitUntil(at, why),
             Trouble::GiveUp(HoldReason::Drift, reason) => {
-                let reason = format!("{reason}{}", way_out(progress, attempt));
+                let reason = format!("{reason}{}", way_out(progress));
                 Step::Record(Event::Held { why: HoldReason::Drift, reason })
             }
             Trouble::GiveUp(HoldReason::Credentials, reason) => {
@@ -269,29 +269,31 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
     }
 }
 
-/// How a rollback gets past a route that somebody else changed.
-fn way_out(progress: &Progress, attempt: &Attempt) -> String {
-    restoring(progress, attempt).map_or_else(String::new, |command| {
-        format!("; every other route is home. Once this one is too, `migrate rollback` goes on: {command}")
+/// How a rollback gets past a place that somebody else changed.
+fn way_out(progress: &Progress) -> String {
+    let command = progress.drift.as_ref().and_then(|drift| home_command(progress, drift));
+    command.map_or_else(String::new, |command| {
+        format!("; every other place is home. Once this one is too, `migrate rollback` goes on: {command}")
     })
 }
 
-/// The command that puts back the route whose drift failed this attempt.
-fn restoring(progress: &Progress, attempt: &Attempt) -> Option<String> {
-    let Some((_, Failure::Drift(drift))) = &attempt.failure else { return None };
+/// The command that puts the place of a drift back as it was recorded.
+fn home_command(progress: &Progress, drift: &Drift) -> Option<String> {
     let home = progress.header.plan.home_commands();
     home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
 }
 
-/// What a person has to do before a run that is stuck, or that cannot get home, goes on.
+/// What a person has to do before a run that is stuck, or that somebody else's change holds, goes on.
 pub fn left_to_do(progress: &Progress) -> Vec<String> {
-    match (&progress.stuck, &progress.shift) {
-        (Some((_, commands)), _) => commands.clone(),
-        (None, Some(shift)) if progress.phase == Phase::Unwinding => {
-            restoring(progress, &shift.attempt).into_iter().collect()
-        }
-        _ => Vec::new(),
+    if let Some((_, commands)) = &progress.stuck {
+        return commands.clone();
     }
+    let Some(drift) = &progress.drift else { return Vec::new() };
+    let plan = &progress.header.plan;
+    if progress.phase == Phase::Unwinding {
+        return home_command(progress, drift).into_iter().collect();
+    }
+    plan.share_command(&progress.made, progress.share, &drift.what).into_iter().collect()
 }
 
 /// The last operation that was begun and is not undone, among those that a rollback undoes.

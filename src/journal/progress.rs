@@ -47,6 +47,8 @@ pub struct Progress {
     pub home: bool,
     pub judged: Option<Judged>,
     pub held: Option<(HoldReason, String)>,
+    /// The drift that was found last, until a verb is called again.
+    pub drift: Option<Drift>,
     pub unwinding: Option<(Cause, String)>,
     pub remove_green: bool,
     pub stuck: Option<(String, Vec<String>)>,
@@ -164,6 +166,7 @@ impl Progress {
             home: false,
             judged: None,
             held: None,
+            drift: None,
             unwinding: None,
             remove_green: false,
             stuck: None,
@@ -181,8 +184,11 @@ impl Progress {
             let phase = format!("{:?}", self.phase).to_lowercase();
             return Err(Impossible { seq: record.seq, event: record.event.name(), phase });
         }
+        if let Some(drift) = record.event.drift() {
+            self.drift = Some(drift.clone());
+        }
         match &record.event {
-            Event::Opened(_) | Event::Interrupted { .. } => {}
+            Event::Opened(_) | Event::Drifted { .. } | Event::Interrupted { .. } => {}
             Event::Resumed { .. } => {
                 self.held = None;
                 self.stuck = None;
@@ -267,7 +273,7 @@ impl Progress {
             }
             Event::Shifted => phase == Open && self.passed == self.stages(),
             Event::Judged { .. } => matches!(phase, Open | Shifted),
-            Event::Held { .. } => !matches!(phase, RolledBack | Finished),
+            Event::Drifted { .. } | Event::Held { .. } => !matches!(phase, RolledBack | Finished),
             Event::Unwinding { .. } => matches!(phase, Preparing | Open | Shifted | Unwinding | RolledBack),
             Event::RolledBack => phase == Unwinding && (self.home || !self.joined()),
             Event::UndoIntended { .. } => phase == Unwinding,
@@ -340,6 +346,7 @@ impl Progress {
     fn forgive(&mut self) {
         self.blind_since = None;
         self.judged = None;
+        self.drift = None;
         let attempts = self.operations.values_mut().chain(self.undos.values_mut());
         for attempt in attempts.chain(self.shift.as_mut().map(|s| &mut s.attempt)).filter(|a| !a.done) {
             attempt.failures = 0;

@@ -2,9 +2,10 @@
 
 use chrono::TimeDelta;
 
-use super::{Outcome, Scene};
+use super::{Outcome, Scene, fleets};
 use crate::cloud::{CloudError, Watch};
 use crate::inventory::Service;
+use crate::playbook::Shift;
 use crate::traffic::takes_part;
 
 pub(super) fn drain(scene: &Scene, seconds: u64) -> Outcome {
@@ -43,6 +44,9 @@ pub(super) fn remove(scene: &Scene, cluster: &str, service: &str) -> Result<Outc
 
 /// Reads back that no route gives blue any weight, immediately before it loses its tasks.
 fn still_serving(scene: &Scene) -> Result<Option<Outcome>, CloudError> {
+    if matches!(scene.playbook.shift, Shift::InPlace(_)) {
+        return still_found(scene);
+    }
     let watch = Watch { listeners: scene.listeners.clone(), ..Watch::default() };
     let sight = scene.cloud.observe(&watch)?;
     let serving = sight.routes.iter().find(|r| takes_part(&r.actions, &scene.blue_groups));
@@ -51,6 +55,19 @@ fn still_serving(scene: &Scene) -> Result<Option<Outcome>, CloudError> {
             what: route.at.arn().to_owned(),
             expected: "no weight on blue's target groups".to_owned(),
             found: serde_json::to_string(&route.actions).unwrap_or_default(),
+        })
+    }))
+}
+
+/// Reads back that consumers cannot find blue any more.
+fn still_found(scene: &Scene) -> Result<Option<Outcome>, CloudError> {
+    let service = scene.cloud.service(&scene.blue.cluster, &scene.blue.service)?;
+    let listed = service.filter(|s| s.status == "ACTIVE" && fleets::found(s));
+    Ok(listed.map(|service| {
+        Outcome::Drift(super::Drift {
+            what: service.arn.clone(),
+            expected: "no registration in Cloud Map".to_owned(),
+            found: service.registries.iter().map(|r| r.arn.as_str()).collect::<Vec<_>>().join(", "),
         })
     }))
 }

@@ -3,21 +3,40 @@
 //! They do what the operations would have done, for the case that those cannot: a run that is stuck
 //! says so in commands and not in advice.
 
-use super::{Made, Operation, REGISTRY, TASK_DEFINITION, green_key, in_place, probe_key};
+use super::{
+    CopyListeners, GREEN_BALANCER, ListenerCopy, Made, Operation, REGISTRY, TASK_DEFINITION, green_key, in_place,
+    listener_key, probe_key,
+};
+use crate::cloud::registries::NewRegistry;
 use crate::inventory::{Action, Inventory, Route, RouteAt, ServiceRegistry};
-use crate::playbook::Shift;
+use crate::playbook::{Playbook, Shift};
+use crate::traffic::{Pair, Share, at_share};
 
 /// The commands that put every place where traffic is told where to go back as it was recorded, each
 /// with the name of its place, as a drift names it.
-pub fn home_commands(inventory: &Inventory, shift: &Shift, routes: &[&Route]) -> Vec<(String, String)> {
+pub fn home_commands(inventory: &Inventory, playbook: &Playbook, routes: &[&Route]) -> Vec<(String, String)> {
     let region = &inventory.region;
-    match shift {
+    match &playbook.shift {
         Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => {
             routes.iter().map(|r| (r.at.arn().to_owned(), route_command(region, r))).collect()
         }
-        Shift::InPlace(_) => vec![(inventory.service.arn.clone(), service_command(inventory))],
+        Shift::InPlace(in_place) => {
+            let mut commands = vec![(inventory.service.arn.clone(), service_command(inventory))];
+            commands.extend(in_place.staged.then(|| green_command(inventory, playbook)));
+            commands
+        }
         Shift::DnsWeights(_) => Vec::new(),
     }
+}
+
+/// The commands that set every place to `share` again, each with the name of its place: the way out of
+/// a drift for who wants the run to go on.
+pub fn share_commands(inventory: &Inventory, routes: &[&Route], pairs: &[Pair], share: Share) -> Vec<(String, String)> {
+    let at = |r: &&Route| {
+        let route = Route { actions: at_share(&r.actions, pairs, share), ..(*r).clone() };
+        (r.at.arn().to_owned(), route_command(&inventory.region, &route))
+    };
+    routes.iter().map(at).collect()
 }
 
 impl Operation {
@@ -38,6 +57,14 @@ fn route_command(region: &str, route: &Route) -> String {
             format!("aws elbv2 modify-rule --region {region} --rule-arn {arn} --actions {actions}")
         }
     }
+}
+
+/// The command that stops green's tasks, once blue is found again.
+fn green_command(inventory: &Inventory, playbook: &Playbook) -> (String, String) {
+    let (region, cluster, service) = (&inventory.region, &inventory.service.cluster, playbook.green_name());
+    let command =
+        format!("aws ecs update-service --region {region} --cluster {cluster} --service {service} --desired-count 0");
+    (service, command)
 }
 
 /// The command that gives the service its recorded settings back, and waits until ECS has done it.
@@ -104,6 +131,30 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
             });
             vec![format!("aws elbv2 delete-rule --region {region} --rule-arn {arn}")]
         }
+        Operation::CreateLoadBalancer(new) => {
+            let arn = made(GREEN_BALANCER.to_owned()).cloned().unwrap_or_else(|| {
+                let name = &new.name;
+                let query = "--query 'LoadBalancers[0].LoadBalancerArn' --output text";
+                format!("\"$(aws elbv2 describe-load-balancers --region {region} --names {name} {query})\"")
+            });
+            vec![
+                format!("aws elbv2 delete-load-balancer --region {region} --load-balancer-arn {arn}"),
+                format!("aws elbv2 wait load-balancers-deleted --region {region} --load-balancer-arns {arn}"),
+            ]
+        }
+        Operation::CreateListeners(CopyListeners { load_balancer: Some(balancer), listeners }) => {
+            let delete = |l: &ListenerCopy| {
+                let arn = made(listener_key(&l.from)).cloned().unwrap_or_else(|| {
+                    let query = format!("Listeners[?Port==`{}`].ListenerArn", l.port);
+                    let query = format!("--query {} --output text", quoted(&query));
+                    format!(
+                        "\"$(aws elbv2 describe-listeners --region {region} --load-balancer-arn {balancer} {query})\""
+                    )
+                });
+                format!("aws elbv2 delete-listener --region {region} --listener-arn {arn}")
+            };
+            listeners.iter().map(delete).collect()
+        }
         Operation::RegisterTaskDefinition(new) => {
             let arn = made(TASK_DEFINITION.to_owned()).cloned().unwrap_or_else(|| {
                 let (family, query) = (&new.family, "--query 'taskDefinitionArns[-1]' --output text");
@@ -111,15 +162,7 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
             });
             vec![format!("aws ecs deregister-task-definition --region {region} --task-definition {arn}")]
         }
-        Operation::CreateRegistry(new) => {
-            let id = made(REGISTRY.to_owned()).map(|arn| arn.rsplit('/').next().unwrap_or(arn).to_owned());
-            let id = id.unwrap_or_else(|| {
-                let (namespace, query) = (&new.namespace, quoted(&format!("Services[?Name==`{}`].Id", new.name)));
-                let filter = format!("--filters Name=NAMESPACE_ID,Values={namespace} --query {query} --output text");
-                format!("\"$(aws servicediscovery list-services --region {region} {filter})\"")
-            });
-            vec![format!("aws servicediscovery delete-service --region {region} --id {id}")]
-        }
+        Operation::CreateRegistry(new) => vec![registry_command(new, region, made(REGISTRY.to_owned()))],
         Operation::CreateService(new) => {
             let (cluster, service) = (&new.cluster, &new.name);
             vec![
@@ -151,6 +194,16 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
         }
         _ => Vec::new(),
     }
+}
+
+/// The command that deletes green's Cloud Map service; its id is looked up where it was never learnt.
+fn registry_command(new: &NewRegistry, region: &str, made: Option<&String>) -> String {
+    let id = made.map(|arn| arn.rsplit('/').next().unwrap_or(arn).to_owned()).unwrap_or_else(|| {
+        let (namespace, query) = (&new.namespace, quoted(&format!("Services[?Name==`{}`].Id", new.name)));
+        let filter = format!("--filters Name=NAMESPACE_ID,Values={namespace} --query {query} --output text");
+        format!("\"$(aws servicediscovery list-services --region {region} {filter})\"")
+    });
+    format!("aws servicediscovery delete-service --region {region} --id {id}")
 }
 
 /// Actions as the AWS CLI takes them: the members of `rest` beside the others, and an OIDC secret

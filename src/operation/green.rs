@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use super::{AssociateGreen, CloneService, Outcome, Scene, TASK_DEFINITION, green_key, probe_key};
 use crate::clock::Wake;
 use crate::cloud::{CloudError, NewRule, NewService, NewTargetGroup, NewTaskDefinition, Watch};
-use crate::inventory::{Action, ForwardConfig, Route, Service, TargetHealth, Task, WeightedGroup};
+use crate::inventory::{Action, ForwardConfig, GroupStickiness, Route, Service, TargetHealth, Task, WeightedGroup};
 
 /// Looks that must all find green healthy. One is not enough: a load balancer calls a new target
 /// healthy after its first passed check, whatever the threshold (ALB guide, target health).
@@ -29,6 +29,10 @@ pub(super) fn create_target_group(scene: &Scene, new: &NewTargetGroup) -> Result
 pub(super) fn delete_target_group(scene: &Scene, new: &NewTargetGroup) -> Result<Outcome, CloudError> {
     match scene.cloud.target_group_named(&new.name)? {
         Some(group) if group.tags.get("migrate:run").map(String::as_str) == Some(scene.run) => {
+            // A load balancer that was just deleted keeps its target groups for a little longer.
+            if let Some(balancer) = group.load_balancers.first() {
+                return Ok(Outcome::NotYet(format!("{} is still in use by {balancer}", new.name)));
+            }
             scene.cloud.delete_target_group(&group.arn)?;
             Ok(Outcome::done())
         }
@@ -64,14 +68,9 @@ pub(super) fn associate(scene: &Scene, probe: &AssociateGreen) -> Result<Outcome
     let pairs: Vec<_> = scene.pairs().into_iter().filter(|p| probe.blue.contains(&p.blue)).collect();
     let blue = pairs.iter().map(|p| tuple(&p.blue, 1));
     let green = pairs.iter().map(|p| tuple(&p.green, 0));
-    // Sticky target groups are accepted only where the action is sticky too. The probe asks for what
-    // the least sticky of the real routes will ask for.
-    let routes = || scene.routes.iter().filter(|r| r.load_balancer == probe.load_balancer);
-    let sticky = |r: &Route| {
-        let forward = r.actions.iter().find_map(|a| a.forward_config.as_ref());
-        forward.and_then(|c| c.target_group_stickiness_config.clone()).filter(|s| s.enabled == Some(true))
-    };
-    let stickiness = routes().map(sticky).min_by_key(Option::is_some).flatten();
+    // Sticky target groups are accepted only where the action is sticky too, as it will be in the shift.
+    let seconds = pairs.iter().filter_map(|p| p.sticky).min();
+    let stickiness = seconds.map(|seconds| GroupStickiness { enabled: Some(true), duration_seconds: Some(seconds) });
     let forward =
         ForwardConfig { target_groups: blue.chain(green).collect(), target_group_stickiness_config: stickiness };
     let action =

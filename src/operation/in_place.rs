@@ -253,12 +253,12 @@ fn missing_registry(scene: &Scene, wanted: &ServiceUpdate) -> Result<Option<Drif
     }))
 }
 
-fn primary(service: &Service) -> Option<&Deployment> {
+pub(super) fn primary(service: &Service) -> Option<&Deployment> {
     service.deployments.iter().find(|d| d.status == "PRIMARY")
 }
 
 /// What a deployment still lacks; `None` where it is complete and everything runs.
-fn unfinished(service: &Service, newest: &Deployment) -> Option<String> {
+pub(super) fn unfinished(service: &Service, newest: &Deployment) -> Option<String> {
     let complete = newest.rollout.as_deref().is_none_or(|r| r == "COMPLETED");
     let others = service.deployments.iter().any(|d| d.status != "PRIMARY" && d.running_count > 0);
     let running = newest.running_count >= service.desired_count && !others;

@@ -1,9 +1,9 @@
 //! A service without a load balancer.
 
-use super::{Planned, Steps, hold_blue, new_task_definition, tags};
+use super::{Planned, Steps, clone_service, copy_scaling, hold_blue, loosen_green, new_task_definition, retire, tags};
 use crate::cloud::registries::NewRegistry;
-use crate::inventory::Inventory;
-use crate::operation::{HoldScaling, Operation};
+use crate::inventory::{Inventory, Suspension};
+use crate::operation::{CloneService, HoldScaling, Operation};
 use crate::playbook::{Playbook, Shift};
 
 pub(super) fn steps(playbook: &Playbook, inventory: &Inventory) -> Steps {
@@ -51,6 +51,27 @@ fn new_registry(playbook: &Playbook, inventory: &Inventory) -> Option<NewRegistr
     })
 }
 
-fn fleets(_: &Playbook, _: &Inventory) -> Steps {
-    Steps::default()
+/// Green stands beside blue without a task, in the same registry; each stage gives it some. It gets
+/// blue's auto scaling only when it serves alone: until then its number of tasks is its share.
+fn fleets(playbook: &Playbook, inventory: &Inventory) -> Steps {
+    let definition = Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory));
+    let mut prepare = vec![Planned::new("register-task-definition", definition)];
+    let mut finish = Vec::new();
+    if let Some(scaling) = &inventory.scaling {
+        let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
+        prepare.push(Planned::new("hold-blue-scaling", Operation::HoldScaling(hold)));
+        let copy = Operation::CopyScaling(copy_scaling(playbook, inventory, scaling));
+        finish.push(Planned::new("copy-scaling", copy));
+        if let Some(hold) = loosen_green(playbook, inventory, scaling, Suspension::ALL, scaling.suspended) {
+            finish.push(Planned::new("free-green-scaling", Operation::HoldScaling(hold)));
+        }
+    }
+    let green = CloneService {
+        desired_count: 0,
+        registries: inventory.service.registries.clone(),
+        ..clone_service(playbook, inventory)
+    };
+    prepare.push(Planned::new("create-service", Operation::CreateService(green)));
+    finish.extend(retire(playbook, inventory).into_iter().filter(|p| p.id != "release-green-scaling"));
+    Steps { prepare, finish }
 }

@@ -14,7 +14,7 @@ use super::reader::{Reader, shortened};
 use super::source::Source;
 use super::tree::{self, Kind, Node};
 use super::{
-    AfterRollback, BlueService, DnsWeights, ErrorCriterion, Finish, Green, Health, InPlace, LatencyCriterion,
+    AfterRollback, BlueService, DnsWeights, ErrorCriterion, Fallback, Finish, Green, Health, InPlace, LatencyCriterion,
     ListenerSwap, ListenerWeights, Network, OnCancel, OnNoData, Playbook, RetireBlue, Rollback, Shift, Task, variable,
 };
 use crate::finding::{self, Finding};
@@ -281,8 +281,15 @@ impl Reader<'_, '_> {
             self.block(&second.key_span, finding);
         }
         if let Some(settings) = fields.get("listener_weights") {
-            self.section(settings, &field::LISTENER_WEIGHTS, "`listener_weights`")?;
-            return Some(Shift::ListenerWeights(ListenerWeights::default()));
+            let fields = self.section(settings, &field::LISTENER_WEIGHTS, "`listener_weights`")?;
+            let stickiness =
+                fields.get("stickiness").and_then(|n| self.period(n, "stickiness", "10m", &Bounds::STICKINESS));
+            let fallback = fields.get("fallback").and_then(|n| {
+                let fields = self.section(n, &field::FALLBACK, "`fallback`")?;
+                let node = self.required(&fields, "dns_weights")?;
+                self.dns_weights(node).map(Fallback::DnsWeights)
+            });
+            return Some(Shift::ListenerWeights(ListenerWeights { stickiness, fallback }));
         }
         if let Some(settings) = fields.get("dns_weights") {
             return self.dns_weights(settings).map(Shift::DnsWeights);

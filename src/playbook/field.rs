@@ -36,6 +36,7 @@ pub static SECTIONS: &[&Section] = &[
     &TASK,
     &SHIFT,
     &LISTENER_WEIGHTS,
+    &FALLBACK,
     &DNS_WEIGHTS,
     &LISTENER_SWAP,
     &IN_PLACE,
@@ -132,8 +133,19 @@ pub(super) static SHIFT: Section = Section {
     unsupported: &[],
 };
 
-pub(super) static LISTENER_WEIGHTS: Section =
-    Section { name: "ListenerWeights", path: "shift.listener_weights", fields: &[], unsupported: &[] };
+pub(super) static LISTENER_WEIGHTS: Section = Section {
+    name: "ListenerWeights",
+    path: "shift.listener_weights",
+    fields: &[field("stickiness", "stickiness: 10m"), field("fallback", "fallback: { dns_weights: {} }")],
+    unsupported: &[],
+};
+
+pub(super) static FALLBACK: Section = Section {
+    name: "Fallback",
+    path: "shift.listener_weights.fallback",
+    fields: &[field("dns_weights", "dns_weights: {}")],
+    unsupported: &[],
+};
 
 pub(super) static DNS_WEIGHTS: Section = Section {
     name: "DnsWeights",

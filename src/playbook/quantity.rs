@@ -40,6 +40,12 @@ impl Bounds {
         most: Duration::from_secs(HOUR),
         because: "no load balancer waits longer for an answer",
     };
+    /// `DurationSeconds` of a target group stickiness (ELBv2 API reference).
+    pub const STICKINESS: Bounds = Bounds {
+        least: Duration::from_secs(1),
+        most: Duration::from_secs(7 * DAY),
+        because: "a load balancer keeps a client on its side for 7 days at most",
+    };
     pub const KEEP: Bounds = Bounds {
         least: Duration::ZERO,
         most: Duration::from_secs(365 * DAY),

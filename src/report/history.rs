@@ -59,6 +59,7 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         }
         Event::StagePassed { stage } => format!("stage {stage} passed"),
         Event::Shifted => "all stages have passed; green has all traffic".to_owned(),
+        Event::Drifted { drift } => drifted(drift),
         Event::Held { reason, .. } => format!("HOLD: {reason}"),
         Event::Unwinding { reason, .. } => format!("ROLLING BACK: {reason}"),
         Event::RolledBack => "rolled back".to_owned(),

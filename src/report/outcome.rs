@@ -310,6 +310,9 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
     if !left.is_empty() {
         add("left_to_do", json!(left));
     }
+    if progress.phase == Phase::Finished {
+        add("savings", json!(progress.header.plan.savings()));
+    }
     object
 }
 

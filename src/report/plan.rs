@@ -6,10 +6,11 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::way::{way_back, writes};
 use crate::finding::Finding;
-use crate::operation::Operation;
+use crate::operation::{ListenerCopy, Operation};
 use crate::plan::{Plan, Planned};
-use crate::traffic::{at_share, weights};
+use crate::playbook::{AfterRollback, Shift};
 
 /// The whole plan as text.
 pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
@@ -18,31 +19,52 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "Migration of {} in {} (account {}, {}) to {}\n",
+        "Migration of {} in {} (account {}, {}) {}\n",
         blue.name,
         last(&blue.cluster),
         plan.inventory.account,
         plan.inventory.region,
-        plan.green_name()
+        if at_once(plan) { "in place".to_owned() } else { format!("to {}", plan.green_name()) }
     );
     section(&mut out, "`migrate start` prepares, and moves no traffic", &plan.prepare);
     clone_lines(&mut out, plan);
     stages(&mut out, plan, begins);
     let _ = writeln!(out, "\n`migrate rollback`, at any time before `finish`");
-    let _ =
-        writeln!(out, "  restores the {} routes as recorded, in one step, and reads them back", plan.routes().count());
-    let _ = writeln!(
-        out,
-        "  green is {}",
-        match plan.playbook.rollback.green {
-            crate::playbook::AfterRollback::Keep => "kept without traffic; `--remove-green` removes what was created",
-            crate::playbook::AfterRollback::Remove => "removed with everything that was created",
-        }
-    );
+    for line in way_back(plan) {
+        let _ = writeln!(out, "  {line}");
+    }
+    let _ = writeln!(out, "  {}", after_rollback(plan));
     let _ =
         writeln!(out, "\n`migrate finish`, {} after the last stage at the earliest", plan.playbook.finish.keep_blue);
     operations(&mut out, &plan.finish);
+    savings(&mut out, plan);
     out
+}
+
+/// What can be saved afterwards, for `plan` and for the end of `finish`.
+pub fn savings(out: &mut String, plan: &Plan) {
+    let savings = plan.savings();
+    if savings.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nWhat can be saved then; nothing of it is done by itself");
+    for saving in savings {
+        let _ = writeln!(out, "  {}\n      provided that {}\n      {}", saving.what, saving.provided, saving.command);
+    }
+}
+
+/// Whether the service itself is updated, and no second one is created.
+fn at_once(plan: &Plan) -> bool {
+    matches!(&plan.playbook.shift, Shift::InPlace(in_place) if !in_place.staged)
+}
+
+fn after_rollback(plan: &Plan) -> &'static str {
+    match (plan.playbook.rollback.green, at_once(plan)) {
+        (AfterRollback::Keep, true) => "what was created is kept unused; `--remove-green` removes it",
+        (AfterRollback::Keep, false) => "green is kept without traffic; `--remove-green` removes what was created",
+        (AfterRollback::Remove, true) => "what was created is removed",
+        (AfterRollback::Remove, false) => "green is removed with everything that was created",
+    }
 }
 
 fn section(out: &mut String, title: &str, list: &[Planned]) {
@@ -70,6 +92,31 @@ fn details(operation: &Operation) -> Vec<String> {
     match operation {
         Operation::CreateTargetGroup(new) => vec![format!("like {}; tags {}", last(&new.from), listed(&new.tags))],
         Operation::SetAttributes { attributes, .. } => attributes.iter().map(|(k, v)| format!("{k} = {v}")).collect(),
+        Operation::CreateLoadBalancer(new) => vec![
+            format!("like {}; tags {}", last(&new.from), listed(&new.tags)),
+            "carried: scheme, type, subnets, security groups, and all that the next steps name".to_owned(),
+            "not carried: its addresses and name, reserved capacity, and what refers to it from outside, such as \
+             endpoint services, accelerators and distributions: all that goes on leading to blue"
+                .to_owned(),
+            "not carried before `migrate finish`: protection from deletion, which would keep a rollback from \
+             removing it"
+                .to_owned(),
+        ],
+        Operation::SetLoadBalancerAttributes { attributes } => {
+            attributes.iter().map(|(k, v)| format!("{k} = {v}")).collect()
+        }
+        Operation::CreateListeners(_) => {
+            vec![
+                "carried: TLS policy, default certificate, ALPN, mutual TLS, default actions; green in blue's place"
+                    .to_owned(),
+            ]
+        }
+        Operation::ConfigureListeners(copy) => copy.listeners.iter().flat_map(listener_lines).collect(),
+        Operation::CreateRules { rules } => {
+            let priorities: Vec<String> = rules.iter().map(|r| r.priority.to_string()).collect();
+            vec![format!("with conditions, transforms and priorities: {}", priorities.join(", "))]
+        }
+        Operation::AssociateWebAcl { web_acl } => vec![web_acl.clone()],
         Operation::RegisterTaskDefinition(new) => {
             let images = new.images.iter().map(|(c, i)| format!("image of {c}: {i}"));
             images.chain(new.environment.iter().map(|(k, v)| format!("environment {k} = {v}"))).collect()
@@ -83,11 +130,17 @@ fn details(operation: &Operation) -> Vec<String> {
     }
 }
 
+fn listener_lines(listener: &ListenerCopy) -> Vec<String> {
+    let certificates = listener.certificates.iter().map(|c| format!(":{} certificate {c}", listener.port));
+    let attributes = listener.attributes.iter().map(|(k, v)| format!(":{} {k} = {v}", listener.port));
+    certificates.chain(attributes).collect()
+}
+
 fn clone_lines(out: &mut String, plan: &Plan) {
     let service = &plan.inventory.service;
     let definition = &plan.inventory.task_definition;
     for (title, fields) in [
-        ("Carried from blue's service", &service.carried),
+        (if at_once(plan) { "Stays as it is in the service" } else { "Carried from blue's service" }, &service.carried),
         ("Carried from blue's task definition", &definition.carried),
     ] {
         if !fields.is_empty() {
@@ -95,7 +148,7 @@ fn clone_lines(out: &mut String, plan: &Plan) {
             table(out, fields);
         }
     }
-    if !service.dropped.is_empty() {
+    if !service.dropped.is_empty() && !at_once(plan) {
         let _ = writeln!(out, "\nNot carried, and why");
         table(out, &service.dropped);
     }
@@ -122,27 +175,20 @@ fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
             stage.ends.format("%F %H:%M UTC"),
         );
     }
-    let _ = writeln!(out, "\nEach stage writes these routes together");
-    let first = plan.playbook.stages.first().map_or(crate::traffic::Share::ALL, |s| s.green);
-    let pairs: Vec<crate::traffic::Pair> = plan
-        .blue_groups()
-        .into_iter()
-        .map(|blue| crate::traffic::Pair { green: format!("{}-ipv6", last(&blue)), blue })
-        .collect();
-    for route in plan.routes() {
-        let place = route.priority.map_or_else(|| "default action".to_owned(), |p| format!("rule {p}"));
-        let port = route.port.map_or_else(String::new, |p| format!(":{p} "));
-        let conditions =
-            if route.conditions.is_empty() { String::new() } else { format!(" ({})", route.conditions.join(", ")) };
-        let weights = weights(&at_share(&route.actions, &pairs, first));
-        let _ = writeln!(out, "  {port}{place}{conditions}: at {first} {weights}");
+    let (title, lines) = writes(plan);
+    let _ = writeln!(out, "\n{title}");
+    for line in lines {
+        let _ = writeln!(out, "  {line}");
     }
 }
 
-/// The telling part of an ARN: the name of a target group, otherwise what stands behind the last slash.
-fn last(arn: &str) -> &str {
+/// The telling part of an ARN: the name of a target group or a load balancer, otherwise what stands behind the last slash.
+pub(super) fn last(arn: &str) -> &str {
     if let Some((_, rest)) = arn.split_once(":targetgroup/") {
         return rest.split('/').next().unwrap_or(rest);
+    }
+    if let Some((_, rest)) = arn.split_once(":loadbalancer/") {
+        return rest.split('/').nth(1).unwrap_or(rest);
     }
     arn.rsplit('/').next().unwrap_or(arn)
 }
@@ -162,6 +208,7 @@ pub fn object(plan: &Plan, findings: &[Finding], begins: DateTime<Utc>) -> Value
         "schedule": plan.schedule(begins),
         "routes": plan.routes().collect::<Vec<_>>(),
         "finish": operations(&plan.finish),
+        "savings": plan.savings(),
         "findings": findings,
     })
 }

@@ -38,6 +38,8 @@ fn from_start_to_finish() {
     moved(&place, &["advance"], 0, "shifted", 3);
     let finished = moved(&place, &["finish", "-y"], 0, "finished", 3);
     assert_eq!(finished["next"], serde_json::Value::Null);
+    let savings = finished["savings"].as_array().unwrap();
+    assert!(savings.iter().any(|s| s["command"].as_str().unwrap().contains("delete-target-group")), "{savings:?}");
     let events = place.run(&["history", "--events"]).exits(0).out.lines().count();
     // Everything is done, and every verb but the way back says so.
     moved(&place, &["finish"], 0, "finished", 3);

@@ -59,6 +59,7 @@ const BLOCKING: &[(&str, Change)] = &[
     ("service-managed-by-ecs", |_, i| i.service.managed_by = Some("ECS".into())),
     ("deployment-controller", |_, i| i.service.controller = Some("CODE_DEPLOY".into())),
     ("daemon-service", |_, i| i.service.scheduling = Some("DAEMON".into())),
+    ("classic-load-balancer", |_, i| i.service.load_balancers[0].target_group = None),
     ("windows", |_, i| i.service.platform_family = Some("Windows_Server_2022_Core".into())),
     ("windows", |_, i| i.task_definition.os_family = Some("WINDOWS_SERVER_2022_CORE".into())),
     ("platform-version", |_, i| i.service.platform_version = Some("1.3.0".into())),
@@ -103,6 +104,11 @@ const WARNING: &[(&str, Change)] = &[
     ("native-blue-green", |_, i| i.service.strategy = Some("BLUE_GREEN".into())),
     ("native-blue-green", |_, i| i.service.load_balancers[0].advanced = true),
     ("service-discovery", |_, i| i.service.registries.push(registration("arn"))),
+    ("target-groups-left-behind", |_, i| {
+        let mut second = i.service.load_balancers[0].clone();
+        second.target_group = Some("arn:other".into());
+        i.service.load_balancers.push(second);
+    }),
     ("ecs-exec", |_, i| i.service.execute_command = true),
     ("owned-by-cloudformation", |_, i| {
         i.service.tags.insert("aws:cloudformation:stack-name".into(), "prod".into());
@@ -127,6 +133,10 @@ const WARNING: &[(&str, Change)] = &[
     ("log-driver", |_, i| app(i).log_driver = Some("splunk".into())),
     ("sticky-targets", |_, i| {
         i.target_groups[0].attributes.insert("stickiness.enabled".into(), "true".into());
+    }),
+    ("sticky-by-application-cookie", |_, i| {
+        i.target_groups[0].attributes.insert("stickiness.enabled".into(), "true".into());
+        i.target_groups[0].attributes.insert("stickiness.type".into(), "app_cookie".into());
     }),
     ("group-without-traffic", |_, i| {
         let mut second = i.target_groups[0].clone();

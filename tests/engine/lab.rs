@@ -14,10 +14,10 @@ use migrate::inventory::Inventory;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
-use migrate::operation::{TASK_DEFINITION, green_key};
+use migrate::operation::{TASK_DEFINITION, green_key, pair};
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
-use migrate::traffic::{Pair, Share, at_share, same};
+use migrate::traffic::{Pair, Share, at_share, green_tasks, same};
 use serde_json::Value;
 
 /// Where a journal fails: at the n-th append of its life, before or after the record is durable.
@@ -139,6 +139,21 @@ green:
   network: { subnets: [subnet-0a1, subnet-0b2] }
 shift: { in_place: {} }
 stages:
+  - { green: 100%, bake: 6m }
+health: { alarms: [web-errors] }
+";
+
+/// Green beside blue in the same Cloud Map service, in proportion to the stage.
+pub const STAGED: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { in_place: { staged: true } }
+stages:
+  - { green: 20%, bake: 5m }
+  - { green: 50%, bake: 5m, approve: true }
   - { green: 100%, bake: 6m }
 health: { alarms: [web-errors] }
 ";
@@ -325,14 +340,18 @@ impl Lab {
         if matches!(self.playbook.shift, Shift::ListenerWeights(_)) {
             self.assert_routes_as_told(&progress);
         }
-        if matches!(self.playbook.shift, Shift::InPlace(_)) {
-            self.assert_service_as_told(&progress);
+        match &self.playbook.shift {
+            Shift::InPlace(in_place) if in_place.staged => self.assert_fleets_as_told(&progress),
+            Shift::InPlace(_) => self.assert_service_as_told(&progress),
+            _ => {}
         }
     }
 
     fn assert_routes_as_told(&self, progress: &Progress) {
         let plan = &progress.header.plan;
-        let twin = |blue: &String| Pair { blue: blue.clone(), green: progress.made[&green_key(blue)].clone() };
+        let twin = |blue: &String| {
+            pair(&plan.playbook, &plan.inventory, blue.clone(), progress.made[&green_key(blue)].clone())
+        };
         let pairs: Vec<Pair> = plan.blue_groups().iter().map(twin).collect();
         let universe = self.sim.universe();
         for route in plan.routes() {
@@ -353,6 +372,16 @@ impl Lab {
             false => (&recorded.task_definition, &recorded.subnets),
         };
         assert_eq!((&shown.task_definition, &shown.subnets), told, "{}", self.story());
+    }
+
+    /// Green has the tasks of its share; blue is found except at 100 %, and has all its tasks.
+    fn assert_fleets_as_told(&self, progress: &Progress) {
+        let universe = self.sim.universe();
+        let actual = |key: &str| universe.services[key].service.actual.clone();
+        let (blue, green) = (actual("prod/web"), actual("prod/web-ipv6"));
+        let count = green_tasks(blue.desired_count, progress.share);
+        assert_eq!((blue.desired_count, green.desired_count), (4, count), "{}", self.story());
+        assert_eq!(blue.registries.is_empty(), progress.share == Share::ALL, "{}", self.story());
     }
 
     pub fn assert_origin(&self, what: &str) {

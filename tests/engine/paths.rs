@@ -1,11 +1,11 @@
 //! Whole runs, at least one for each scenario.
 
 use migrate::clock::{Clock, Signal};
-use migrate::cloud::sim::{Scenario, Universe};
+use migrate::cloud::sim::{Lagging, Scenario, SimRoute, Universe};
 use migrate::execute::Stop;
 use migrate::execute::decide::commands;
 use migrate::gate::Verdict;
-use migrate::inventory::Suspension;
+use migrate::inventory::{GroupStickiness, Route, RouteAt, Suspension};
 use migrate::journal::progress::Phase;
 use migrate::journal::{Cause, Event, HoldReason};
 
@@ -272,6 +272,99 @@ fn a_load_balancer_that_refuses_the_mixture_ends_the_run_at_the_origin() {
     assert_eq!(cause, Cause::Refused);
     assert!(reason.contains("same IP address type"), "{reason}");
     lab.assert_origin("refused");
+}
+
+/// The load balancer refuses a sticky group beside another unless the rule is sticky too: every rule
+/// becomes so for the time of the run, and no rule stays so.
+#[test]
+fn sticky_targets_make_the_rules_sticky_while_the_run_is_open() {
+    for (text, seconds) in
+        [(SHORT.to_owned(), 3600), (SHORT.replace("weights: {}", "weights: { stickiness: 5m }"), 300)]
+    {
+        let world = || {
+            let playbook = playbook(&text);
+            let mut universe = Universe::for_playbook(&playbook, Scenario::Healthy, 7, epoch());
+            let blue = universe.blue.target_groups[0].clone();
+            let group = universe.target_groups.get_mut(&blue).unwrap();
+            group.group.attributes.insert("stickiness.enabled".into(), "true".into());
+            // The rule with a third group was sticky before, or the load balancer had refused it.
+            let third = universe.routes.values_mut().find(|r| r.route.actual.priority == Some(30)).unwrap();
+            let mut route = third.route.actual.clone();
+            let config = route.actions.iter_mut().find_map(|a| a.forward_config.as_mut()).unwrap();
+            config.target_group_stickiness_config =
+                Some(GroupStickiness { enabled: Some(true), duration_seconds: Some(77) });
+            third.route = Lagging::new(route);
+            Lab::in_universe(playbook, universe)
+        };
+        let mut lab = world();
+        reached(&lab.start(), &lab);
+        reached(&lab.advance(false, false), &lab);
+        let universe = lab.sim.universe();
+        for route in lab.progress().header.plan.routes() {
+            let actions = &universe.routes[route.at.arn()].route.actual.actions;
+            let config = actions.iter().find_map(|a| a.forward_config.as_ref()).unwrap();
+            let sticky = config.target_group_stickiness_config.as_ref().unwrap();
+            let seconds = if route.priority == Some(30) { 77 } else { seconds };
+            assert_eq!((sticky.enabled, sticky.duration_seconds), (Some(true), Some(seconds)), "{route:?}");
+        }
+        assert!(lab.go_home(4), "{}", lab.story());
+        lab.assert_origin("sticky, home");
+
+        let mut lab = world();
+        assert!(lab.shift_all(6), "{}", lab.story());
+        lab.pass(24 * 3600);
+        reached(&lab.finish(), &lab);
+        lab.assert_lawful("sticky, finished");
+        let universe = lab.sim.universe();
+        for route in lab.progress().header.plan.routes().filter(|r| r.priority != Some(30)) {
+            let actions = &universe.routes[route.at.arn()].route.actual.actions;
+            let config = actions.iter().find_map(|a| a.forward_config.as_ref()).unwrap();
+            let enabled = config.target_group_stickiness_config.as_ref().and_then(|c| c.enabled);
+            assert_ne!(enabled, Some(true), "{route:?}: green alone needs no sticky rule");
+        }
+    }
+}
+
+/// A service in two target groups behind two load balancers: every route of both moves in each shift.
+#[test]
+fn groups_behind_two_load_balancers_move_together() {
+    let world = || {
+        let text = SHORT.replace("name: web }", "name: web, target_groups: [web, web-admin] }");
+        let playbook = playbook(&text);
+        let mut universe = Universe::for_playbook(&playbook, Scenario::Healthy, 7, epoch());
+        let mut balancer = universe.load_balancers.values().next().unwrap().clone();
+        balancer.arn = balancer.arn.replace("loadbalancer/app/web/", "loadbalancer/app/admin/");
+        let listener = format!("{}/0001", balancer.arn.replace(":loadbalancer/", ":listener/"));
+        let rule = universe.routes.values().find(|r| r.route.actual.priority == Some(41)).unwrap().clone();
+        universe.routes.remove(rule.route.actual.at.arn());
+        let route = Route {
+            at: RouteAt::Listener(listener.clone()),
+            load_balancer: balancer.arn.clone(),
+            listener: listener.clone(),
+            priority: None,
+            conditions: Vec::new(),
+            ..rule.route.actual
+        };
+        universe.load_balancers.insert(balancer.arn.clone(), balancer);
+        universe
+            .routes
+            .insert(listener, SimRoute { route: Lagging::new(route), tags: rule.tags, traffic: rule.traffic });
+        universe.settle();
+        Lab::in_universe(playbook, universe)
+    };
+    let mut lab = world();
+    reached(&lab.start(), &lab);
+    assert_eq!(lab.progress().header.plan.routes().count(), 5);
+    assert_eq!(lab.progress().header.plan.listeners().len(), 2);
+    reached(&lab.advance(false, false), &lab);
+    assert!(lab.go_home(4), "{}", lab.story());
+    lab.assert_origin("two load balancers");
+
+    let mut lab = world();
+    assert!(lab.shift_all(6), "{}", lab.story());
+    lab.pass(24 * 3600);
+    reached(&lab.finish(), &lab);
+    lab.assert_lawful("two load balancers, finished");
 }
 
 #[test]

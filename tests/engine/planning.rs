@@ -44,6 +44,16 @@ fn twins(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
+fn blue_is_not_retired_while_it_serves_what_does_not_move() {
+    let mut inventory = inventory();
+    let mut other = inventory.service.load_balancers[0].clone();
+    other.target_group = Some("arn:other".to_owned());
+    inventory.service.load_balancers.push(other);
+    let ids: Vec<String> = plan_of(&inventory).finish.into_iter().map(|p| p.id).collect();
+    assert_eq!(ids, ["replace-blue-in-routes", "drain-blue"]);
+}
+
+#[test]
 fn operations_stand_in_the_order_in_which_aws_takes_them() {
     let plan = plan_of(&inventory());
     let ids: Vec<&str> = plan.prepare.iter().map(|p| p.id.as_str()).collect();

@@ -82,6 +82,7 @@ macro_rules! sweeps {
 
 sweeps!(listener_weights, SHORT);
 sweeps!(in_place, IN_PLACE);
+sweeps!(staged, STAGED);
 
 fn at(call: u64, kind: FaultKind) -> Vec<Fault> {
     vec![Fault { call: FaultAt::Call(call), kind }]

@@ -31,7 +31,7 @@ green:
   desired_count: 4
   tags: { team: "${TEAM}", price: "$${5}" }
 shift:
-  listener_weights: {}
+  listener_weights: { stickiness: 5m, fallback: { dns_weights: { zone: example.com } } }
 stages:
   - { green: 0.5%, bake: 90s }
   - { green: "25 %", bake: 1h 30m, approve: true }
@@ -97,7 +97,16 @@ fn every_field_arrives() {
         }
       },
       "shift": {
-        "listener_weights": {}
+        "listener_weights": {
+          "stickiness": "5m",
+          "fallback": {
+            "dns_weights": {
+              "records": [],
+              "zone": "example.com",
+              "green_load_balancer": null
+            }
+          }
+        }
       },
       "stages": [
         {

@@ -434,6 +434,7 @@ fn read_task(task: &ecs::Task) -> Task {
         arn: task.task_arn().unwrap_or_default().to_string(),
         status: task.last_status().unwrap_or_default().to_string(),
         ipv6: owned(by_interface.or(by_attachment)),
+        health: owned(task.health_status().map(ecs::HealthStatus::as_str)),
         stop_code: owned(task.stop_code().map(ecs::TaskStopCode::as_str)),
         stopped_reason: owned(task.stopped_reason()),
         containers: task.containers().iter().filter_map(ending).collect(),

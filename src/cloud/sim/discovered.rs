@@ -33,6 +33,10 @@ impl Universe {
         let arn = registry.arn.clone();
         self.registries.insert(arn.clone(), SimRegistry { registry, visible_from: self.now });
         self.add_task_definition(playbook);
+        for stored in self.task_definitions.values_mut() {
+            let check = ["CMD-SHELL", "curl -f http://localhost:8080/healthz || exit 1"].map(str::to_owned);
+            stored.definition.containers.iter_mut().for_each(|c| c.health_check = check.to_vec());
+        }
         self.add_blue(playbook, &[]);
         let entry = ServiceRegistry {
             arn: arn.clone(),

@@ -78,6 +78,14 @@ impl SimTask {
         at >= self.checked_from() && self.doomed.is_none() && self.is_running(at)
     }
 
+    fn health(&self, at: DateTime<Utc>) -> &'static str {
+        match (at >= self.checked_from(), self.doomed) {
+            (false, _) => "UNKNOWN",
+            (true, Some(_)) => "UNHEALTHY",
+            (true, None) => "HEALTHY",
+        }
+    }
+
     pub(super) fn is_gone(&self, at: DateTime<Utc>) -> bool {
         self.stop.as_ref().is_some_and(|s| at >= s.over)
     }
@@ -313,6 +321,7 @@ pub(super) fn task_seen(task: &SimTask, at: DateTime<Utc>) -> Task {
         arn: task.arn.clone(),
         status: task.status(at).to_owned(),
         ipv6: (at >= task.running_from()).then(|| task.ipv6()),
+        health: Some(task.health(at).to_owned()),
         stop_code: stop.map(|s| s.code.clone()),
         stopped_reason: stop.map(|s| s.reason.clone()),
         containers: match stop.filter(|s| at >= s.over) {

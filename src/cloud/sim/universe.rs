@@ -13,6 +13,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::balancers::SimBalancer;
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
@@ -49,6 +50,9 @@ pub struct Universe {
     pub clusters: BTreeMap<String, String>,
     /// By ARN.
     pub load_balancers: BTreeMap<String, LoadBalancer>,
+    /// What these have beside their description, by ARN, and what is left of deleted ones.
+    #[serde(default)]
+    pub balancers: BTreeMap<String, SimBalancer>,
     /// By ARN.
     pub target_groups: BTreeMap<String, SimGroup>,
     /// By the ARN of the rule, or of the listener for its default action.
@@ -85,11 +89,29 @@ pub struct Knobs {
     pub outage_after_s: u32,
     /// Rules that a load balancer may have, default actions not counted.
     pub rule_limit: usize,
+    /// Load balancers that the account may have in the region.
+    pub balancer_limit: usize,
+    /// Listeners that a load balancer may have.
+    pub listener_limit: usize,
+    /// How long a new load balancer is `provisioning`.
+    pub provisioning_s: u32,
+    /// How long a deleted load balancer keeps its target groups.
+    pub departing_s: u32,
 }
 
 impl Default for Knobs {
     fn default() -> Self {
-        Knobs { read_lag_ms: 0, call_ms: 80, rejects_mixed_families: false, outage_after_s: 300, rule_limit: 100 }
+        Knobs {
+            read_lag_ms: 0,
+            call_ms: 80,
+            rejects_mixed_families: false,
+            outage_after_s: 300,
+            rule_limit: 100,
+            balancer_limit: 50,
+            listener_limit: 50,
+            provisioning_s: 120,
+            departing_s: 30,
+        }
     }
 }
 
@@ -252,8 +274,22 @@ impl Universe {
         // Auto scaling bears no tags here: whose it is, its service says.
         let owned = |s: &&SimScaling| self.services.get(&s.service).is_none_or(|of| shown(&of.service.actual.tags));
         let scaling: Vec<Value> = self.scaling.values().filter(owned).map(|s| json!(s.target)).collect();
+        let tags_of = |arn: &String| self.balancers.get(arn).map(|s| s.parts.tags.clone()).unwrap_or_default();
+        let balancers: BTreeMap<&String, &LoadBalancer> =
+            self.load_balancers.iter().filter(|(arn, _)| shown(&tags_of(arn))).collect();
+        let parts: Vec<Value> = balancers
+            .keys()
+            .filter_map(|arn| self.anatomy(arn))
+            .map(|mut anatomy| {
+                anatomy.listeners.retain(|l| shown(&l.tags));
+                // Rules stand among the routes.
+                anatomy.listeners.iter_mut().for_each(|l| l.rules.clear());
+                json!(anatomy)
+            })
+            .collect();
         json!({
-            "load_balancers": self.load_balancers,
+            "load_balancers": balancers,
+            "anatomies": parts,
             "routes": routes,
             "target_groups": groups,
             "services": services,
