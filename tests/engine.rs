@@ -5,6 +5,7 @@
 //! or exactly the origin.
 
 mod assessment;
+mod assessment_in_place;
 mod drift;
 mod fleets;
 mod fold;

@@ -1,7 +1,8 @@
 """Plays ECS: a thread that does what the service scheduler does, as far as the tests need it.
 
 moto's services start no tasks. Here, for each service, tasks are started and stopped until as many run as are desired; each has the addresses that its
-subnet gives (IPv6 only in an IPv6-only subnet); running tasks are registered with the service's target groups and stopped ones deregistered; and the
+subnet gives (IPv6 only in an IPv6-only subnet); running tasks are registered with the service's target groups and Cloud Map services, and stopped ones
+deregistered; and the
 counts, the rollout state and the events that DescribeServices reports follow. Like repairs.py this is our own word standing in for AWS's.
 """
 
@@ -15,6 +16,7 @@ from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
 from moto.ecs.models import Task, ecs_backends
 from moto.elbv2.models import elbv2_backends
+from moto.servicediscovery.models import servicediscovery_backends
 
 from repairs import SWITCHES
 
@@ -127,6 +129,7 @@ class Player(threading.Thread):
         task.started_at = utcnow()
         for group, target in self.targets(service, task):
             group.register([target])
+        self.enlist(service, task)
         self.say(service, f"(service {service.name}) registered 1 targets")
 
     def to_desired(self, backend, cluster, service, primary, current, pool):
@@ -162,8 +165,22 @@ class Player(threading.Thread):
             if group is not None and group.ip_address_type in task.addresses:
                 yield group, {"Id": task.addresses[group.ip_address_type], "Port": entry["containerPort"]}
 
+    def enlist(self, service, task):
+        """Registers a task in the Cloud Map services that its service has now; it stays in these until it stops."""
+        backend = servicediscovery_backends[service._account_id][service.region_name]
+        attributes = {f"AWS_INSTANCE_{family.upper()}": address for family, address in task.addresses.items()}
+        for entry in service.service_registries:
+            registry = entry["registryArn"].split("/")[-1]
+            port = entry.get("containerPort") or entry.get("port")
+            backend.register_instance(registry, task.id, "", attributes | ({"AWS_INSTANCE_PORT": str(port)} if port else {}))
+            task.enlisted = [*getattr(task, "enlisted", []), registry]
+
     def stop(self, service, task, code, reason):
         if task.last_status == "RUNNING":
+            backend = servicediscovery_backends[service._account_id][service.region_name]
+            for registry in getattr(task, "enlisted", []):
+                backend.deregister_instance(registry, task.id)
+            task.enlisted = []
             for group, target in self.targets(service, task):
                 if target["Id"] in group.targets:
                     group.deregister([target])

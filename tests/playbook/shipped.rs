@@ -13,6 +13,7 @@ fn each_is_sound_and_only_the_bold_one_is_warned_about() {
             "canary.yaml",
             "ci-pipeline.yaml",
             "internal-cloud-map.yaml",
+            "internal-fleets.yaml",
             "linear.yaml",
             "quickstart.yaml"
         ]

@@ -12,7 +12,7 @@ use crate::cloud::{
     RouteWrite, Watch,
 };
 use crate::inventory::{Action, ForwardConfig, Route, Suspension, WeightedGroup};
-use crate::playbook::Playbook;
+use crate::playbook::{InPlace, Playbook, Shift};
 
 pub const PROBE_HOST: &str = "migrate-web.invalid";
 
@@ -39,6 +39,13 @@ pub fn universe(scenario: Scenario) -> Universe {
 
 pub fn sim(scenario: Scenario) -> Sim {
     Sim::in_memory(universe(scenario))
+}
+
+/// The estate of a service without a load balancer.
+pub fn in_place(scenario: Scenario, staged: bool) -> Sim {
+    let mut playbook = playbook();
+    playbook.shift = Shift::InPlace(InPlace { staged, registry: None });
+    Sim::in_memory(Universe::for_playbook(&playbook, scenario, 7, start()))
 }
 
 pub fn ours() -> BTreeMap<String, String> {

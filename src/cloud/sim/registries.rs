@@ -264,3 +264,122 @@ impl Universe {
 
 /// Tag of the services here that only ask for others.
 pub(super) const CONSUMER: &str = "consumer";
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{in_place, ours, pass, start};
+    use super::super::{Tamper, Universe};
+    use super::*;
+    use crate::cloud::{Cause, Cloud, Watch};
+
+    fn wanted(sim: &Sim) -> NewRegistry {
+        let namespace = sim.universe().registries.values().next().unwrap().registry.namespace.id.clone();
+        NewRegistry { namespace, name: "web-ipv6".into(), ttl: 15, routing: None, custom_health: true, tags: ours() }
+    }
+
+    /// The update that moves the service, into this registry.
+    fn update(sim: &Sim, registry: &str) -> ServiceUpdate {
+        let service = sim.service("prod", "web").unwrap().unwrap();
+        let registries =
+            vec![ServiceRegistry { arn: registry.into(), port: None, container: None, container_port: None }];
+        ServiceUpdate {
+            subnets: vec!["subnet-0a1".into()],
+            registries: Some(registries),
+            ..ServiceUpdate::of(&service)
+        }
+    }
+
+    fn old(sim: &Sim) -> String {
+        sim.universe().registries.keys().next().unwrap().clone()
+    }
+
+    #[test]
+    fn a_records_refuse_ipv6_only_tasks_and_aaaa_records_take_them() {
+        let sim = in_place(Scenario::Healthy, false);
+        let a = old(&sim);
+        let error = sim.update_service(&update(&sim, &a)).unwrap_err();
+        assert!(error.cause == Cause::Refused && error.message.contains("A records"), "{error}");
+        let aaaa = sim.create_registry(&wanted(&sim)).unwrap();
+        sim.update_service(&update(&sim, &aaaa)).unwrap();
+        pass(&sim, 120);
+        let found = sim.registries(&[a, aaaa]).unwrap();
+        assert_eq!(found.iter().map(|r| r.instances).collect::<Vec<_>>(), [0, 4]);
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn srv_records_take_either_and_want_a_port() {
+        let sim = in_place(Scenario::Healthy, true);
+        let srv = old(&sim);
+        let error = sim.update_service(&update(&sim, &srv)).unwrap_err();
+        assert!(error.message.contains("a port is required"), "{error}");
+        let service = sim.service("prod", "web").unwrap().unwrap();
+        sim.update_service(&ServiceUpdate { registries: Some(service.registries), ..update(&sim, &srv) }).unwrap();
+        pass(&sim, 120);
+        assert_eq!(sim.registries(&[srv]).unwrap()[0].instances, 4);
+    }
+
+    #[test]
+    fn a_registry_with_instances_is_not_deleted() {
+        let sim = in_place(Scenario::Healthy, false);
+        let error = sim.delete_registry(&old(&sim)).unwrap_err();
+        assert!(error.message.starts_with("ResourceInUse"), "{error}");
+        let made = sim.create_registry(&wanted(&sim)).unwrap();
+        sim.delete_registry(&made).unwrap();
+        sim.delete_registry(&made).unwrap();
+        assert_eq!(sim.registry_named(&wanted(&sim).namespace, "web-ipv6"), Ok(None));
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn a_name_is_taken_once_in_a_namespace() {
+        let sim = in_place(Scenario::Healthy, false);
+        let made = sim.create_registry(&wanted(&sim)).unwrap();
+        assert_eq!(sim.create_registry(&wanted(&sim)), Ok(made));
+        let other = BTreeMap::from([("migrate:run".to_owned(), "other".to_owned())]);
+        let error = sim.create_registry(&NewRegistry { tags: other, ..wanted(&sim) }).unwrap_err();
+        assert!(error.message.starts_with("ServiceAlreadyExists"), "{error}");
+        let nowhere = NewRegistry { namespace: "ns-none".into(), ..wanted(&sim) };
+        assert_eq!(sim.create_registry(&nowhere).unwrap_err().cause, Cause::NotFound);
+    }
+
+    #[test]
+    fn a_registry_that_is_gone_cannot_be_used() {
+        let sim = in_place(Scenario::Healthy, false);
+        let arn = sim.create_registry(&wanted(&sim)).unwrap();
+        assert!(sim.with(|u| u.tamper(&Tamper::DeleteRegistry(arn.clone()))).unwrap());
+        assert!(sim.update_service(&update(&sim, &arn)).unwrap_err().message.contains("does not exist"));
+        assert_eq!(sim.registries(&[arn]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn alarms_go_red_once_green_serves_badly() {
+        for (scenario, state) in [(Scenario::GreenErrors, "ALARM"), (Scenario::Healthy, "OK")] {
+            let sim = in_place(scenario, false);
+            let watch = Watch { alarms: vec!["web-5xx".into()], ..Watch::default() };
+            let shown = |sim: &Sim| sim.observe(&watch).unwrap().alarms.unwrap().unwrap()[0].state.clone();
+            assert_eq!(shown(&sim), "OK");
+            let aaaa = sim.create_registry(&wanted(&sim)).unwrap();
+            sim.update_service(&update(&sim, &aaaa)).unwrap();
+            pass(&sim, 400);
+            assert_eq!(shown(&sim), state);
+        }
+    }
+
+    #[test]
+    fn consumers_are_found_by_name_and_the_search_is_bounded() {
+        let sim = in_place(Scenario::Healthy, false);
+        let search = ConsumerSearch {
+            cluster: "prod".into(),
+            except: "web".into(),
+            names: vec!["web.prod.local".into()],
+            namespace: None,
+            most: 100,
+        };
+        let found = sim.consumers(&search).unwrap();
+        assert_eq!((found.mentions.len(), found.searched, found.cut), (1, 1, false));
+        assert!(sim.consumers(&ConsumerSearch { most: 1, ..search }).unwrap().cut);
+        let universe = Universe::for_playbook(&super::super::fixture::playbook(), Scenario::Healthy, 7, start());
+        assert!(universe.registries.is_empty(), "a service behind a load balancer needs none");
+    }
+}

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::ecs::{Rollout, SimService, UPDATE};
 use super::faults::{not_found, refused};
-use super::tasks::SimTask;
 use super::universe::{Universe, number_of, service_key};
 use crate::cloud::CloudError;
 use crate::cloud::registries::{ServiceDeployment, ServiceUpdate};
@@ -44,6 +43,10 @@ impl SimService {
         let earlier = self.earlier.iter().find(|d| d.id == deployment.id);
         let (rollout, failed) = match (newest, earlier) {
             (true, _) => (self.rollout, self.failed_tasks),
+            // Gone with its last task, once there is a newer one that is complete.
+            (false, Some(earlier)) if self.rollout == Rollout::Completed && !self.has_tasks_of(&earlier.id, at) => {
+                return None;
+            }
             (false, Some(earlier)) => (earlier.rollout, earlier.failed_tasks),
             // Gone, except where a read that lags still takes it for the newest.
             (false, None) if deployment.status == "PRIMARY" => (Rollout::Completed, 0),
@@ -63,6 +66,10 @@ impl SimService {
             failed_tasks: failed,
             ..deployment
         })
+    }
+
+    fn has_tasks_of(&self, deployment: &str, at: DateTime<Utc>) -> bool {
+        self.tasks.iter().any(|t| t.deployment == deployment && !t.is_gone(at))
     }
 
     fn note(&mut self, from: &[&str], to: &str) {
@@ -233,9 +240,9 @@ impl Universe {
         if service.rollout != Rollout::Completed {
             return;
         }
-        let tasks = &service.tasks;
-        let remains = |t: &SimTask, id: &str| t.deployment == id && !t.is_gone(self.now);
-        service.earlier.retain(|d| tasks.iter().any(|t| remains(t, &d.id)));
+        let mut earlier = std::mem::take(&mut service.earlier);
+        earlier.retain(|d| service.has_tasks_of(&d.id, self.now));
+        service.earlier = earlier;
     }
 }
 
@@ -254,4 +261,130 @@ fn head_for(service: &mut SimService, settings: &ServiceUpdate, now: DateTime<Ut
         ..service.service.actual.clone()
     };
     service.service.set(new, now, lag);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{in_place, pass, start};
+    use super::super::{Scenario, Sim};
+    use super::*;
+    use crate::cloud::registries::Registries;
+    use crate::cloud::{Cause, Cloud};
+
+    /// Begins a deployment in other subnets, registered nowhere.
+    fn begin(sim: &Sim) -> ServiceUpdate {
+        let service = sim.service("prod", "web").unwrap().unwrap();
+        let wanted = ServiceUpdate {
+            subnets: vec!["subnet-0a1".into()],
+            registries: Some(Vec::new()),
+            ..ServiceUpdate::of(&service)
+        };
+        sim.update_service(&wanted).unwrap();
+        wanted
+    }
+
+    fn shown(sim: &Sim) -> (Vec<(String, String, u32)>, Service) {
+        let service = sim.service("prod", "web").unwrap().unwrap();
+        let line = |d: &Deployment| (d.status.clone(), d.rollout.clone().unwrap(), d.running_count);
+        (service.deployments.iter().map(line).collect(), service)
+    }
+
+    fn line(status: &str, rollout: &str, running: u32) -> (String, String, u32) {
+        (status.to_owned(), rollout.to_owned(), running)
+    }
+
+    fn newest(sim: &Sim) -> ServiceDeployment {
+        sim.service_deployments("prod", "web", start()).unwrap().remove(0)
+    }
+
+    #[test]
+    fn new_tasks_run_before_old_ones_stop() {
+        let sim = in_place(Scenario::Healthy, true);
+        let wanted = begin(&sim);
+        assert_eq!(shown(&sim).0, [line("PRIMARY", "IN_PROGRESS", 0), line("ACTIVE", "COMPLETED", 4)]);
+        pass(&sim, 30);
+        assert_eq!(shown(&sim).0, [line("PRIMARY", "IN_PROGRESS", 4), line("ACTIVE", "COMPLETED", 4)]);
+        pass(&sim, 60);
+        let (deployments, service) = shown(&sim);
+        assert_eq!(deployments, [line("PRIMARY", "COMPLETED", 4)]);
+        assert!(wanted.is_of(&service));
+        assert_eq!(newest(&sim).status, "SUCCESSFUL");
+    }
+
+    #[test]
+    fn the_same_settings_begin_no_deployment() {
+        let sim = in_place(Scenario::Healthy, false);
+        let service = sim.service("prod", "web").unwrap().unwrap();
+        sim.update_service(&ServiceUpdate::of(&service)).unwrap();
+        sim.update_service(&ServiceUpdate { execute_command: true, ..ServiceUpdate::of(&service) }).unwrap();
+        assert!(sim.service("prod", "web").unwrap().unwrap().execute_command);
+        assert!(sim.service_deployments("prod", "web", start()).unwrap().is_empty());
+    }
+
+    /// The old deployment is complete again: who only reads "completed" is deceived.
+    #[test]
+    fn the_circuit_breaker_goes_back_to_the_deployment_before() {
+        let sim = in_place(Scenario::GreenUnreachable, true);
+        let wanted = begin(&sim);
+        pass(&sim, 600);
+        let (deployments, service) = shown(&sim);
+        assert_eq!(deployments, [line("PRIMARY", "COMPLETED", 4)]);
+        assert!(!wanted.is_of(&service));
+        assert_eq!(service.subnets, ["subnet-dual-a", "subnet-dual-b"]);
+        assert_eq!(newest(&sim).status, "ROLLBACK_SUCCESSFUL");
+        assert!(service.events.iter().any(|e| e.message.contains("rolling back")), "{:?}", service.events);
+        assert_eq!(sim.universe().violations, []);
+    }
+
+    #[test]
+    fn without_rollback_the_failed_deployment_stays_the_newest() {
+        let sim = in_place(Scenario::GreenUnreachable, true);
+        sim.with(|u| u.services.get_mut("prod/web").unwrap().service.actual.rolling.rolls_back = false).unwrap();
+        begin(&sim);
+        pass(&sim, 600);
+        let (deployments, _) = shown(&sim);
+        assert_eq!((deployments[0].0.as_str(), deployments[0].1.as_str()), ("PRIMARY", "FAILED"));
+        assert_eq!(deployments[1], line("ACTIVE", "COMPLETED", 4));
+        assert_eq!(newest(&sim).status, "STOPPED");
+    }
+
+    #[test]
+    fn only_a_deployment_under_way_is_stopped() {
+        let sim = in_place(Scenario::Healthy, true);
+        begin(&sim);
+        let arn = newest(&sim).arn;
+        pass(&sim, 10);
+        sim.stop_service_deployment(&arn).unwrap();
+        assert_eq!(sim.stop_service_deployment(&arn).unwrap_err().cause, Cause::Refused);
+        pass(&sim, 60);
+        assert_eq!(shown(&sim).1.subnets, ["subnet-dual-a", "subnet-dual-b"]);
+        assert_eq!(newest(&sim).status, "ROLLBACK_SUCCESSFUL");
+        assert_eq!(sim.stop_service_deployment("arn:none").unwrap_err().cause, Cause::NotFound);
+    }
+
+    #[test]
+    fn refusals_of_an_update() {
+        let sim = in_place(Scenario::Healthy, true);
+        let good = ServiceUpdate::of(&sim.service("prod", "web").unwrap().unwrap());
+        let bad = [
+            (ServiceUpdate { service: "nobody".into(), ..good.clone() }, Cause::NotFound),
+            (ServiceUpdate { task_definition: "arn:none".into(), ..good.clone() }, Cause::NotFound),
+            (ServiceUpdate { subnets: vec!["subnet-none".into()], ..good }, Cause::Refused),
+        ];
+        for (wanted, cause) in bad {
+            assert_eq!(sim.update_service(&wanted).unwrap_err().cause, cause, "{wanted:?}");
+        }
+    }
+
+    /// A read that lags shows the old deployment as the newest, and complete.
+    #[test]
+    fn a_read_that_lags_shows_the_deployment_before() {
+        let sim = in_place(Scenario::Healthy, true);
+        sim.with(|u| u.knobs.read_lag_ms = 30_000).unwrap();
+        let before = shown(&sim).1.subnets;
+        begin(&sim);
+        let (deployments, service) = shown(&sim);
+        assert_eq!((deployments.len(), &service.subnets), (1, &before));
+        assert_eq!(deployments[0].1, "COMPLETED");
+    }
 }
