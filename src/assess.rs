@@ -6,6 +6,7 @@
 
 mod balancer;
 mod in_place;
+mod notices;
 mod records;
 mod routing;
 mod service;
@@ -28,6 +29,7 @@ pub fn assess(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
         Shift::ListenerSwap(_) => swap::findings(playbook, inventory),
         Shift::InPlace(_) => in_place::findings(playbook, inventory),
     });
+    findings.extend(notices::findings(playbook, inventory));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     findings
 }

@@ -2,6 +2,8 @@
 //!
 //! What is missing is a finding, not an error: only a call that failed is an error.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 
 use crate::clock::{Clock, Wake};
@@ -93,6 +95,7 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         registries: found_by.registries,
         green_registry: found_by.green_registry,
         consumers: found_by.consumers,
+        topics: topics(cloud, clock, playbook)?,
         green_balancer,
         anatomies,
         service,
@@ -131,6 +134,25 @@ fn found_by(
     let asked = !search.names.is_empty() || search.namespace.is_some();
     let consumers = if asked { patiently(clock, || cloud.consumers(&search))? } else { Consumers::default() };
     Ok(FoundBy { registries, green_registry, consumers })
+}
+
+/// The topics of the playbook, each with why it cannot be used, where it cannot.
+fn topics(
+    cloud: &dyn Cloud,
+    clock: &dyn Clock,
+    playbook: &Playbook,
+) -> Result<BTreeMap<String, Option<String>>, CloudError> {
+    let mut found = BTreeMap::new();
+    for arn in &playbook.notify.sns {
+        let trouble = match patiently(clock, || cloud.topic(arn)) {
+            Ok(()) => None,
+            Err(error) if matches!(error.cause, Cause::NotFound) => Some(format!("NotFound: {error}")),
+            Err(error) if error.cause == Cause::Credentials => return Err(error),
+            Err(error) => Some(error.to_string()),
+        };
+        found.insert(arn.clone(), trouble);
+    }
+    Ok(found)
 }
 
 /// Reads again, a little later, what is refused only because there are too many calls.

@@ -5,13 +5,16 @@
 //! it acts, so an intent without an outcome is simply performed once more.
 
 pub mod ask;
+mod call;
 pub mod decide;
+pub mod owed;
 mod sight;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Signal, Wake};
 use crate::cloud::{Cause as CallCause, Cloud, CloudError};
+use crate::errand::Errands;
 use crate::gate::{Judgement, Verdict};
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{JournalError, Store};
@@ -43,10 +46,16 @@ pub trait Observer {
     fn waiting(&mut self, progress: &Progress, what: &str, now: DateTime<Utc>, until: DateTime<Utc>);
 }
 
+/// What a run looks like to others.
+pub type Status = fn(&Progress) -> serde_json::Value;
+
 /// One run with everything it needs to move.
 pub struct Run<'a> {
     pub cloud: &'a dyn Cloud,
     pub clock: &'a dyn Clock,
+    pub errands: &'a dyn Errands,
+    /// The run as one object, for those who are called and told.
+    pub status: Status,
     pub store: &'a mut dyn Store,
     pub observer: &'a mut dyn Observer,
     pub progress: Progress,
@@ -76,11 +85,13 @@ impl<'a> Run<'a> {
     pub fn new(
         cloud: &'a dyn Cloud,
         clock: &'a dyn Clock,
+        errands: &'a dyn Errands,
+        status: Status,
         store: &'a mut dyn Store,
         observer: &'a mut dyn Observer,
         progress: Progress,
     ) -> Self {
-        Run { cloud, clock, store, observer, progress, leaving: None, hurried: false, vouched: None }
+        Run { cloud, clock, errands, status, store, observer, progress, leaving: None, hurried: false, vouched: None }
     }
 
     /// Makes one event durable and folds it.
@@ -106,6 +117,7 @@ impl<'a> Run<'a> {
                 Step::Return(stop) => return Ok(stop),
                 Step::Record(event) => self.append(event)?,
                 Step::WaitUntil(until, what) => self.wait(until, &what),
+                Step::Call(owed) => self.call(&owed)?,
                 Step::Judge => self.judge()?,
                 Step::Perform(id) => self.perform(&id)?,
                 Step::Undo(id) => self.undo(&id)?,

@@ -46,6 +46,9 @@ pub struct Inventory {
     /// Who seems to find blue by its name.
     #[serde(default)]
     pub consumers: Consumers,
+    /// The SNS topics that the playbook names, each with why it cannot be used, where it cannot.
+    #[serde(default)]
+    pub topics: BTreeMap<String, Option<String>>,
     /// The existing load balancer that `dns_weights.green_load_balancer` names.
     #[serde(default)]
     pub green_balancer: Option<LoadBalancer>,

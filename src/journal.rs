@@ -3,12 +3,14 @@
 //! An event is a fact; [`progress::Progress`] is the fold of all events, by one transition function
 //! that serves replay and append alike. Going back is more journal, never less.
 
+pub mod calls;
 pub mod progress;
 pub mod store;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::calls::Call;
 use crate::clock::Signal;
 use crate::cloud::CloudError;
 use crate::gate::Judgement;
@@ -107,6 +109,8 @@ pub enum Event {
     /// `finish` was called.
     Finishing,
     Finished,
+    /// A hook was called, or somebody was told; what came of it.
+    Called(Box<Call>),
     /// The process was asked to stop, and stopped at a safe point.
     Interrupted {
         signal: Signal,
@@ -175,6 +179,8 @@ pub enum HoldReason {
     Failing,
     /// The credentials are missing, expired or too short-lived.
     Credentials,
+    /// A hook failed.
+    Hook,
 }
 
 /// Why a run turned back.
@@ -189,6 +195,8 @@ pub enum Cause {
     Refused,
     /// The process was cancelled, and the playbook says to roll back then.
     Cancelled,
+    /// A hook failed, and the playbook says to roll back then.
+    Hook,
 }
 
 impl Event {
@@ -227,6 +235,7 @@ impl Event {
             Event::Stuck { .. } => "stuck",
             Event::Finishing => "finishing",
             Event::Finished => "finished",
+            Event::Called(_) => "called",
             Event::Interrupted { .. } => "interrupted",
         }
     }

@@ -55,6 +55,7 @@
 //! | [`gate`] | the judge: criteria and evidence in, one verdict with its numbers out |
 //! | [`playbook`] | what is wished: YAML to checked data, every mistake at once |
 //! | [`clock`] | the port of time, and the machine's own clock and signals |
+//! | [`errand`] | the port to the world outside the cloud: a program to run, a request to send |
 //! | [`cloud`] | the port to the world, in our words: plain data in and out, synchronous, `dyn` |
 //! | [`discover`] | from a playbook to the inventory; reads only |
 //! | [`assess`] | the rules about the estate; never sees a port |
@@ -119,6 +120,7 @@ pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod discover;
+pub mod errand;
 pub mod execute;
 pub mod finding;
 pub mod gate;

@@ -4,9 +4,11 @@
 //! checks these values again. Decoding walks a spanned YAML tree instead of deserialising straight
 //! into these types, because serde stops at the first mistake and we show all of them at once.
 
+mod around;
 mod decode;
 mod field;
 mod findings;
+mod hooks;
 mod name;
 mod quantity;
 mod reader;
@@ -25,6 +27,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::around::{
+    CommandHook, Expect, Hook, Hooks, Notify, Occasion, OnFailure, Smoke, StageHooks, Via, ViaHeader, WebhookHook, site,
+};
 pub use self::decode::{Decoded, decode};
 pub use self::field::{Field, SECTIONS, Section};
 pub use self::schema::schema;
@@ -62,6 +67,12 @@ pub struct Playbook {
     pub on_cancel: OnCancel,
     #[serde(default)]
     pub finish: Finish,
+    /// What is called at which moment of the run.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// Who is told what becomes of the run.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 /// The dual-stack service that serves today.
@@ -234,6 +245,12 @@ pub struct Stage {
     /// `advance --all` stops before this stage; a plain `advance` is the approval.
     #[serde(default)]
     pub approve: bool,
+    /// A request that green must answer before this stage begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoke: Option<Smoke>,
+    /// What is called around this stage's shift, after the `hooks` for every stage.
+    #[serde(default)]
+    pub hooks: StageHooks,
 }
 
 /// When green counts as healthy.

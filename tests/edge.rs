@@ -6,6 +6,7 @@
 
 mod aws;
 mod broken;
+mod hooks;
 mod kills;
 mod lives;
 mod output;

@@ -6,9 +6,11 @@
 
 mod assessment;
 mod assessment_in_place;
+mod balancers;
 mod drift;
 mod fleets;
 mod fold;
+mod hooks;
 mod in_place;
 mod lab;
 mod paths;

@@ -5,6 +5,7 @@
 //!
 //! Time runs faster (`MIGRATE_TIME_SCALE`), and metrics are written ahead of it. Nothing here is skipped: without Python the tests fail, and say so.
 
+mod balancers;
 mod discovery;
 mod estate;
 mod faults;

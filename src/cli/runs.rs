@@ -164,6 +164,9 @@ fn status_text(progress: &Progress, reason: &str, next: Option<&str>) -> String 
     if let Some(bake) = &progress.bake {
         line("bake", format!("until {}", bake.until.format("%F %T UTC")));
     }
+    if let Some((moment, reason)) = &progress.calls.failed {
+        line("failed", format!("{}: {reason}", moment.name()));
+    }
     if let Some(scale) = header.time_scale {
         line("clock", format!("{scale} times as fast"));
     }

@@ -23,6 +23,7 @@ mod tamper;
 mod tasks;
 mod traffic;
 mod universe;
+mod visits;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,6 +35,7 @@ pub use balancers::{Departed, SimBalancer};
 pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
+pub use notices::SimMessage;
 pub use registries::SimRegistry;
 pub use rolling::SimDeployment;
 pub use scaling::SimScaling;

@@ -6,13 +6,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Stop;
+use super::owed::{self, Owed, Standing};
 use crate::cloud::Cause as CallCause;
 use crate::gate::Verdict;
+use crate::journal::calls::Moment;
 use crate::journal::progress::{Attempt, Bake, Failure, Judged, Phase, Progress};
 use crate::journal::{Cause, Event, Goal, HoldReason};
 use crate::operation::{Drift, Operation};
 use crate::plan::Planned;
-use crate::playbook::{AfterRollback, OnNoData};
+use crate::playbook::{AfterRollback, OnFailure, OnNoData};
 use crate::traffic::Share;
 
 /// The next thing to do.
@@ -27,6 +29,8 @@ pub enum Step {
         stage: usize,
         share: Share,
     },
+    /// Call a hook, or tell somebody.
+    Call(Owed),
     /// Look, and record a verdict.
     Judge,
     /// Record what follows from what is known.
@@ -55,11 +59,11 @@ const BACKOFF_MAX_SECONDS: i64 = 60;
 
 /// Decides what a run does next.
 pub fn decide(progress: &Progress, now: DateTime<Utc>) -> Step {
-    if progress.stuck.is_some() {
-        return Step::Return(Stop::Stuck);
+    if let Some(stop) = ended(progress) {
+        return called(progress, Moment::OnHold).filter(|_| stop == Stop::Held).unwrap_or_else(|| told(progress, stop));
     }
-    if progress.held.is_some() {
-        return Step::Return(Stop::Held);
+    if let Some(owed) = owed::notice(progress).filter(|_| at_rest(progress)) {
+        return Step::Call(owed);
     }
     match progress.phase {
         Phase::Preparing => {
@@ -68,9 +72,53 @@ pub fn decide(progress: &Progress, now: DateTime<Utc>) -> Step {
         Phase::Open => open(progress, now),
         Phase::Unwinding => unwinding(progress, now),
         Phase::Finishing => {
-            operations(progress, &progress.header.plan.finish, now).unwrap_or(Step::Record(Event::Finished))
+            let hooks = if progress.retiring() { None } else { hooked(progress, Moment::OnFinish, progress.stage) };
+            let finish = || operations(progress, &progress.header.plan.finish, now);
+            hooks.or_else(finish).unwrap_or(Step::Record(Event::Finished))
         }
         Phase::Shifted | Phase::RolledBack | Phase::Finished => Step::Return(Stop::Reached),
+    }
+}
+
+/// Why nothing moves any more.
+fn ended(progress: &Progress) -> Option<Stop> {
+    match (&progress.stuck, &progress.held) {
+        (Some(_), _) => Some(Stop::Stuck),
+        (None, Some(_)) => Some(Stop::Held),
+        (None, None) => None,
+    }
+}
+
+/// Tells who is still to be told before the loop ends.
+fn told(progress: &Progress, stop: Stop) -> Step {
+    owed::notice(progress).map_or(Step::Return(stop), Step::Call)
+}
+
+/// Whether nothing that matters more than a notice is under way: traffic that moves, or goes home.
+fn at_rest(progress: &Progress) -> bool {
+    let on_the_way_home = progress.phase == Phase::Unwinding && progress.joined() && !progress.home;
+    let between = progress.phase == Phase::Open && progress.stage > progress.passed && progress.bake.is_none();
+    progress.shift.is_none() && !on_the_way_home && !between
+}
+
+/// The next hook of a moment whose failures change nothing.
+fn called(progress: &Progress, moment: Moment) -> Option<Step> {
+    match owed::standing(progress, moment, progress.stage) {
+        Standing::Owed(owed) => Some(Step::Call(owed)),
+        Standing::Failed(..) | Standing::Over => None,
+    }
+}
+
+/// What the hooks of a moment ask for; `None` where they are over.
+fn hooked(progress: &Progress, moment: Moment, stage: usize) -> Option<Step> {
+    match owed::standing(progress, moment, stage) {
+        Standing::Owed(owed) => Some(Step::Call(owed)),
+        Standing::Failed(OnFailure::Rollback, reason) => {
+            let remove_green = progress.header.plan.playbook.rollback.green == AfterRollback::Remove;
+            Some(Step::Record(Event::Unwinding { cause: Cause::Hook, reason, remove_green }))
+        }
+        Standing::Failed(_, reason) => Some(Step::Record(Event::Held { why: HoldReason::Hook, reason })),
+        Standing::Over => None,
     }
 }
 
@@ -130,6 +178,12 @@ fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
     if progress.stage > progress.passed && progress.bake.is_none() {
         return Step::Record(begin_bake(progress, now));
     }
+    // A shift that nobody waits for has hooks, too.
+    if progress.bake.is_some()
+        && let Some(step) = hooked(progress, Moment::AfterShift, progress.stage)
+    {
+        return step;
+    }
     let Some(goal) = progress.goal.filter(|_| !progress.goal_reached()) else {
         return Step::Return(Stop::Reached);
     };
@@ -184,6 +238,9 @@ fn before_shift(progress: &Progress, goal: Goal, now: DateTime<Utc>) -> Step {
     if stage.is_some_and(|s| s.approve) && goal.approves != Some(next) && !under_way {
         let reason = format!("stage {next} wants an approval: `migrate advance` gives it");
         return Step::Record(Event::Held { why: HoldReason::Approval, reason });
+    }
+    if !under_way && let Some(step) = hooked(progress, Moment::BeforeShift, next) {
+        return step;
     }
     let shift = Step::Shift { stage: next, share: progress.header.plan.share(next) };
     let Some(attempt) = progress.shift.as_ref().map(|s| &s.attempt) else { return shift };
@@ -253,6 +310,10 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
             }
             Trouble::GiveUp(_, reason) => stuck(progress, format!("traffic could not be sent home: {reason}")),
         };
+    }
+    // Traffic is home: nothing is delayed any more.
+    if let Some(step) = called(progress, Moment::OnRollback) {
+        return step;
     }
     let Some(next) = next_undo(progress) else { return Step::Record(Event::RolledBack) };
     let undo = Step::Undo(next.id.clone());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::calls::Calls;
 use super::{Cause, Event, Goal, Header, HoldReason, Record, Settlement};
 use crate::cloud::CloudError;
 use crate::gate::{Judgement, Verdict};
@@ -47,6 +48,8 @@ pub struct Progress {
     pub home: bool,
     pub judged: Option<Judged>,
     pub held: Option<(HoldReason, String)>,
+    /// Who is to be called and told.
+    pub calls: Calls,
     /// The drift that was found last, until a verb is called again.
     pub drift: Option<Drift>,
     pub unwinding: Option<(Cause, String)>,
@@ -166,6 +169,7 @@ impl Progress {
             home: false,
             judged: None,
             held: None,
+            calls: Calls::default(),
             drift: None,
             unwinding: None,
             remove_green: false,
@@ -184,11 +188,14 @@ impl Progress {
             let phase = format!("{:?}", self.phase).to_lowercase();
             return Err(Impossible { seq: record.seq, event: record.event.name(), phase });
         }
+        let mut calls = std::mem::take(&mut self.calls);
+        calls.follow(self, record);
+        self.calls = calls;
         if let Some(drift) = record.event.drift() {
             self.drift = Some(drift.clone());
         }
         match &record.event {
-            Event::Opened(_) | Event::Drifted { .. } | Event::Interrupted { .. } => {}
+            Event::Opened(_) | Event::Drifted { .. } | Event::Interrupted { .. } | Event::Called(_) => {}
             Event::Resumed { .. } => {
                 self.held = None;
                 self.stuck = None;
@@ -256,6 +263,7 @@ impl Progress {
         match event {
             Event::Opened(_) => false,
             Event::Resumed { .. } | Event::Interrupted { .. } => true,
+            Event::Called(call) => self.calls.expects(call),
             Event::Intended { .. } => matches!(phase, Preparing | Finishing),
             Event::Settled { operation, .. } => {
                 matches!(phase, Preparing | Finishing) && self.operations.contains_key(operation)
@@ -274,6 +282,7 @@ impl Progress {
             Event::Shifted => phase == Open && self.passed == self.stages(),
             Event::Judged { .. } => matches!(phase, Open | Shifted),
             Event::Drifted { .. } | Event::Held { .. } => !matches!(phase, RolledBack | Finished),
+            Event::Unwinding { .. } if phase == Finishing => !self.retiring(),
             Event::Unwinding { .. } => matches!(phase, Preparing | Open | Shifted | Unwinding | RolledBack),
             Event::RolledBack => phase == Unwinding && (self.home || !self.joined()),
             Event::UndoIntended { .. } => phase == Unwinding,
@@ -366,6 +375,12 @@ impl Progress {
     pub fn joined(&self) -> bool {
         let joins = |id: &String| self.header.plan.operation(id).is_some_and(Operation::joins);
         self.moved || self.operations.keys().any(joins)
+    }
+
+    /// Whether blue's retirement has begun to change anything.
+    pub fn retiring(&self) -> bool {
+        let begun = |id: &String| self.header.plan.finish.iter().any(|p| p.id == *id);
+        matches!(self.phase, Phase::Finishing | Phase::Finished) && self.operations.keys().any(begun)
     }
 
     /// Whether what the last `advance` was asked for is reached.

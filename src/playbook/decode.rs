@@ -93,6 +93,8 @@ impl Reader<'_, '_> {
             self.choice(node, "on_cancel", &[("hold", OnCancel::Hold), ("rollback", OnCancel::Rollback)])
         });
         let finish = fields.get("finish").and_then(|node| self.finish(node)).unwrap_or_default();
+        let hooks = fields.get("hooks").map(|node| self.hooks(node)).unwrap_or_default();
+        let notify = fields.get("notify").map(|node| self.notify(node)).unwrap_or_default();
         Some(Playbook {
             version: version?,
             name: name?,
@@ -106,6 +108,8 @@ impl Reader<'_, '_> {
             rollback,
             on_cancel: on_cancel.unwrap_or_default(),
             finish,
+            hooks,
+            notify,
         })
     }
 

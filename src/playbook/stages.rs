@@ -71,7 +71,9 @@ impl Reader<'_, '_> {
                     .remedy("bake for `3m` at least; 15 minutes and more let slow faults show");
             self.block(&at.span, finding);
         }
-        let stage = share.zip(bake).map(|((green, _), (bake, _))| Stage { green, bake, approve });
+        let smoke = fields.get("smoke").and_then(|n| self.smoke(n));
+        let hooks = fields.get("hooks").map(|n| self.stage_hooks(n, number)).unwrap_or_default();
+        let stage = share.zip(bake).map(|((green, _), (bake, _))| Stage { green, bake, approve, smoke, hooks });
         (share, stage)
     }
 

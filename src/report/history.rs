@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::gate::Tally;
+use crate::journal::calls::{Answer, Call, Moment};
 use crate::journal::{Event, Record, Settlement};
 use crate::operation::{Drift, SCALING_RELEASED};
 use crate::plan::Plan;
@@ -66,8 +67,21 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         Event::Stuck { reason, .. } => format!("STUCK: {reason}"),
         Event::Finishing => "retiring blue".to_owned(),
         Event::Finished => "finished: green serves in blue's place".to_owned(),
+        Event::Called(call) => called(call),
         Event::Interrupted { signal } => format!("stopped by {}", signal.name()),
     })
+}
+
+fn called(call: &Call) -> String {
+    let what = match call.moment {
+        Moment::Notice => format!("notice to {}", call.what),
+        moment => format!("hook {} {}", moment.name(), call.what),
+    };
+    match &call.outcome {
+        Answer::Done => what,
+        Answer::Failed { reason } => format!("FAILED: {what}: {reason}"),
+        Answer::Skipped { reason } => format!("not called: {what}: {reason}"),
+    }
 }
 
 fn settled(what: &str, outcome: &Settlement) -> String {

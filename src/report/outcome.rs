@@ -306,6 +306,9 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
     if let Some(bake) = &progress.bake {
         add("bake_until", json!(bake.until));
     }
+    if let Some((moment, reason)) = &progress.calls.failed {
+        add("failed_call", json!({ "moment": moment, "reason": reason }));
+    }
     let left = left_to_do(progress);
     if !left.is_empty() {
         add("left_to_do", json!(left));
@@ -314,6 +317,11 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
         add("savings", json!(progress.header.plan.savings()));
     }
     object
+}
+
+/// The run as one object, for those who are called and told.
+pub fn standing(progress: &Progress) -> Value {
+    object(&ending(Verb::Status, &Stop::Reached, progress), progress)
 }
 
 /// The object of `--json` for a verb that failed before it could move a run.

@@ -7,10 +7,12 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::way::{way_back, writes};
+use crate::execute::owed::hooks;
 use crate::finding::Finding;
+use crate::journal::calls::Moment;
 use crate::operation::{ListenerCopy, Operation};
 use crate::plan::{Plan, Planned};
-use crate::playbook::{AfterRollback, Shift};
+use crate::playbook::{AfterRollback, Hook, OnFailure, Shift, site};
 
 /// The whole plan as text.
 pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
@@ -29,6 +31,7 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     section(&mut out, "`migrate start` prepares, and moves no traffic", &plan.prepare);
     clone_lines(&mut out, plan);
     stages(&mut out, plan, begins);
+    outside(&mut out, plan);
     let _ = writeln!(out, "\n`migrate rollback`, at any time before `finish`");
     for line in way_back(plan) {
         let _ = writeln!(out, "  {line}");
@@ -174,11 +177,61 @@ fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
             stage.begins.format("%F %H:%M"),
             stage.ends.format("%F %H:%M UTC"),
         );
+        for line in around(plan, stage.stage) {
+            let _ = writeln!(out, "      {line}");
+        }
     }
     let (title, lines) = writes(plan);
     let _ = writeln!(out, "\n{title}");
     for line in lines {
         let _ = writeln!(out, "  {line}");
+    }
+}
+
+/// What is called around the shift of a stage, in order.
+fn around(plan: &Plan, stage: usize) -> Vec<String> {
+    let mut lines = called(plan, Moment::BeforeShift, stage);
+    let smoke = plan.playbook.stages.get(stage - 1).and_then(|s| s.smoke.as_ref());
+    lines.extend(smoke.map(|smoke| {
+        let family = if smoke.ipv6 { " over IPv6" } else { "" };
+        let status = smoke.expect.status.map_or_else(|| "2xx".to_owned(), |s| s.to_string());
+        format!("smoke: GET {}{family} from green alone wants {status}, {} attempts", smoke.http, smoke.attempts)
+    }));
+    lines.extend(called(plan, Moment::AfterShift, stage));
+    lines
+}
+
+/// The hooks of a moment, one line each.
+fn called(plan: &Plan, moment: Moment, stage: usize) -> Vec<String> {
+    let line = |hook: &Hook| {
+        let timeout = match hook {
+            Hook::Command(command) => command.timeout,
+            Hook::Webhook(webhook) => webhook.timeout,
+        };
+        let failing = match (moment, hook.on_failure()) {
+            (Moment::OnHold | Moment::OnRollback, _) => "its failure changes nothing",
+            (_, OnFailure::Hold) => "a failure holds",
+            (_, OnFailure::Continue) => "a failure is recorded",
+            (_, OnFailure::Rollback) => "a failure sends traffic home",
+        };
+        format!("{}: {hook}, at most {timeout}; {failing}", moment.name())
+    };
+    hooks(&plan.playbook, moment, stage).into_iter().map(line).collect()
+}
+
+/// What is called at other moments, and who is told.
+fn outside(out: &mut String, plan: &Plan) {
+    let moments = [Moment::OnHold, Moment::OnRollback, Moment::OnFinish];
+    let mut lines: Vec<String> = moments.into_iter().flat_map(|m| called(plan, m, 0)).collect();
+    let notify = &plan.playbook.notify;
+    let on: Vec<&str> = notify.on.iter().map(|o| o.name()).collect();
+    let receivers = notify.sns.iter().cloned().chain(notify.webhook.iter().map(|url| site(url)));
+    lines.extend(receivers.map(|to| format!("notices to {to} on {}", on.join(", "))));
+    if !lines.is_empty() {
+        let _ = writeln!(out, "\nBeside the stages; called from the machine that runs migrate");
+        lines.iter().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
     }
 }
 

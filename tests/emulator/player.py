@@ -111,6 +111,7 @@ class Player(threading.Thread):
         if len(running) >= service.desired_count:
             for task in outgoing:
                 self.stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by deployment")
+        mine = [t for t in pool.values() if isinstance(t, PlayedTask) and t.group == f"service:{service.name}"]
         self.report(service, primary, [t for t in mine if t.last_status != "STOPPED"])
         for old in [t for t in mine if t.last_status == "STOPPED"][:-STOPPED_KEPT]:
             pool.pop(old.task_arn, None)
@@ -195,9 +196,11 @@ class Player(threading.Thread):
     def report(self, service, primary, live):
         service.running_count = sum(1 for t in live if t.last_status == "RUNNING")
         service.pending_count = sum(1 for t in live if t.last_status == "PENDING")
-        primary["runningCount"], primary["pendingCount"] = service.running_count, service.pending_count
+        newest = [t for t in live if t.deployment_id == primary["id"]]
+        primary["runningCount"] = sum(1 for t in newest if t.last_status == "RUNNING")
+        primary["pendingCount"] = sum(1 for t in newest if t.last_status == "PENDING")
         primary["desiredCount"] = service.desired_count
-        settled = service.running_count == service.desired_count and service.pending_count == 0
+        settled = primary["runningCount"] == service.running_count == service.desired_count and service.pending_count == 0
         if settled and primary["rolloutState"] == "IN_PROGRESS":
             primary["rolloutState"] = "COMPLETED"
             primary["rolloutStateReason"] = f"ECS deployment {primary['id']} completed."

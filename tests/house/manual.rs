@@ -56,8 +56,16 @@ fn the_policy_in_the_readme_is_what_the_adapter_calls() {
         "servicediscovery:TagResource",
         "wafv2:GetWebACL",
     ];
-    let services =
-        ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "sts", "servicediscovery", "wafv2"];
+    let services = [
+        "ecs",
+        "elasticloadbalancing",
+        "cloudwatch",
+        "application-autoscaling",
+        "sns",
+        "sts",
+        "servicediscovery",
+        "wafv2",
+    ];
     let action = |word: &str| {
         let (service, call) = word.split_once(':')?;
         let is_call = call.len() > 3 && call.chars().all(char::is_alphanumeric) && call.starts_with(char::is_uppercase);

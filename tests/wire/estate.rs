@@ -76,6 +76,7 @@ impl Estate {
         json!({
             "AWS_ENDPOINT_URL": format!("http://127.0.0.1:{}", self.moto_port),
             "AWS_ENDPOINT_URL_CLOUDWATCH": format!("http://127.0.0.1:{}", ministack()),
+            "AWS_ENDPOINT_URL_ROUTE_53": format!("http://127.0.0.1:{}", ministack()),
         })
     }
 
@@ -169,6 +170,7 @@ impl Estate {
             .envs(credentials())
             .env("AWS_ENDPOINT_URL", endpoint(self.proxy.ports[0]))
             .env("AWS_ENDPOINT_URL_CLOUDWATCH", endpoint(self.proxy.ports[1]))
+            .env("AWS_ENDPOINT_URL_ROUTE_53", endpoint(self.proxy.ports[1]))
             .env("MIGRATE_TIME_SCALE", TIME_SCALE.to_string())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());

@@ -278,3 +278,79 @@ fn transform(transform: &elb::RuleTransform) -> Value {
         ("UrlRewriteConfig", transform.url_rewrite_config().map(|c| rewrites(c.rewrites()))),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_and_transforms_keep_the_shape_of_the_api() {
+        let header = elb::HttpHeaderConditionConfig::builder().http_header_name("X-Beta").values("yes").build();
+        let query = elb::QueryStringKeyValuePair::builder().value("2").build();
+        let source = elb::SourceIpConditionConfig::builder().values("10.0.0.0/8").build();
+        let builder = || elb::RuleCondition::builder();
+        let cases = [
+            (
+                builder().field("http-header").http_header_config(header).build(),
+                json!({ "Field": "http-header", "HttpHeaderConfig": { "HttpHeaderName": "X-Beta", "Values": ["yes"] } }),
+            ),
+            (
+                builder()
+                    .field("query-string")
+                    .query_string_config(elb::QueryStringConditionConfig::builder().values(query).build())
+                    .build(),
+                json!({ "Field": "query-string", "QueryStringConfig": { "Values": [{ "Value": "2" }] } }),
+            ),
+            (
+                builder().field("source-ip").source_ip_config(source).build(),
+                json!({ "Field": "source-ip", "SourceIpConfig": { "Values": ["10.0.0.0/8"] } }),
+            ),
+            (
+                builder().field("path-pattern").values("/api/*").build(),
+                json!({ "Field": "path-pattern", "Values": ["/api/*"] }),
+            ),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(condition(&given), expected);
+        }
+        let rewrite = elb::RewriteConfig::builder().regex("^/a").replace("/b").build();
+        let given = elb::RuleTransform::builder()
+            .r#type(elb::TransformTypeEnum::UrlRewrite)
+            .url_rewrite_config(elb::UrlRewriteConfig::builder().rewrites(rewrite).build())
+            .build();
+        let rewrites = json!([{ "Regex": "^/a", "Replace": "/b" }]);
+        let expected = json!({ "Type": "url-rewrite", "UrlRewriteConfig": { "Rewrites": rewrites } });
+        assert_eq!(transform(&given), expected);
+    }
+
+    #[test]
+    fn only_chosen_addresses_are_static() {
+        let plain = elb::LoadBalancerAddress::builder().ip_address("192.0.2.1").build();
+        let chosen = elb::LoadBalancerAddress::builder().ip_address("192.0.2.2").allocation_id("eipalloc-1").build();
+        let zone = elb::AvailabilityZone::builder().subnet_id("subnet-1");
+        let zone = zone.load_balancer_addresses(plain).load_balancer_addresses(chosen).build();
+        let balancer = elb::LoadBalancer::builder().availability_zones(zone).build();
+        assert_eq!(static_addresses(&balancer), ["eipalloc-1 (192.0.2.2) in subnet-1"]);
+    }
+
+    #[test]
+    fn the_default_certificate_stands_apart() {
+        let certificate =
+            |arn: &str, default| elb::Certificate::builder().certificate_arn(arn).is_default(default).build();
+        let listener = elb::Listener::builder()
+            .listener_arn("arn:l")
+            .port(443)
+            .certificates(elb::Certificate::builder().certificate_arn("arn:c1").build())
+            .build();
+        let around = Around {
+            certificates: vec![certificate("arn:c1", true), certificate("arn:c2", false)],
+            attributes: Texts::new(),
+            rules: Vec::new(),
+        };
+        let read = read_listener(&listener, &around, &|_| Texts::new());
+        assert_eq!(
+            (read.default_certificate.as_deref(), read.certificates),
+            (Some("arn:c1"), vec!["arn:c2".to_string()])
+        );
+    }
+}

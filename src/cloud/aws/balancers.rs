@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_elasticloadbalancingv2::operation::{create_listener, create_load_balancer, create_rule};
 use aws_sdk_elasticloadbalancingv2::types as elb;
 use futures_util::future::{join_all, try_join, try_join_all};
 
 use super::Aws;
 use super::elb::{Elb, read_load_balancer};
 use super::errors::{during, existing, refused};
+use super::routes::priority_of;
 use super::tags::{bears_marks, marks};
 use crate::cloud::balancers::{Balancers, NewListener, NewLoadBalancer, RuleLike};
 use crate::cloud::{Cause, CloudError};
@@ -143,10 +145,7 @@ impl Elb {
         &self,
         from: &elb::LoadBalancer,
         wanted: &NewLoadBalancer,
-    ) -> Result<
-        aws_sdk_elasticloadbalancingv2::operation::create_load_balancer::builders::CreateLoadBalancerFluentBuilder,
-        CloudError,
-    > {
+    ) -> Result<create_load_balancer::builders::CreateLoadBalancerFluentBuilder, CloudError> {
         let subnets: Vec<String> =
             from.availability_zones().iter().filter_map(|z| z.subnet_id().map(str::to_string)).collect();
         if from.availability_zones().iter().any(|z| z.outpost_id().is_some()) {
@@ -220,6 +219,17 @@ impl Elb {
         if let Some(present) = present.iter().find(|l| l.port == from.port) {
             return self.adopted_listener(present, &from, wanted).await;
         }
+        let created = self.listener_like(&from, wanted)?.send().await.map_err(during(CREATE_LISTENER))?;
+        let arn = created.listeners().first().and_then(|l| l.listener_arn()).map(str::to_string);
+        arn.ok_or_else(|| unnamed(CREATE_LISTENER, "listener"))
+    }
+
+    /// The request for a listener like `from`.
+    fn listener_like(
+        &self,
+        from: &elb::Listener,
+        wanted: &NewListener,
+    ) -> Result<create_listener::builders::CreateListenerFluentBuilder, CloudError> {
         let mut actions = from.default_actions.clone().unwrap_or_default();
         regroup(CREATE_LISTENER, &mut actions, &wanted.target_groups)?;
         let certificate =
@@ -227,9 +237,10 @@ impl Elb {
         let certificates: Vec<elb::Certificate> = from.certificates().iter().map(certificate).collect();
         let mut mutual = from.mutual_authentication.clone();
         if let Some(mutual) = &mut mutual {
+            // What AWS says of the trust store, and is not told.
             mutual.trust_store_association_status = None;
         }
-        let created = self
+        Ok(self
             .writes
             .create_listener()
             .load_balancer_arn(&wanted.load_balancer)
@@ -240,12 +251,7 @@ impl Elb {
             .set_alpn_policy(from.alpn_policy.clone().filter(|p| !p.is_empty()))
             .set_mutual_authentication(mutual)
             .set_default_actions(Some(actions))
-            .set_tags(written(&wanted.tags))
-            .send()
-            .await
-            .map_err(during(CREATE_LISTENER))?;
-        let arn = created.listeners().first().and_then(|l| l.listener_arn()).map(str::to_string);
-        arn.ok_or_else(|| unnamed(CREATE_LISTENER, "listener"))
+            .set_tags(written(&wanted.tags)))
     }
 
     async fn adopted_listener(
@@ -328,29 +334,35 @@ impl Elb {
     ) -> Result<(), CloudError> {
         let from = originals.iter().find(|r| r.rule_arn() == Some(&wanted.from));
         let from = from.ok_or_else(|| missing(CREATE_RULE, "rule", &wanted.from))?;
-        let priority = from.priority().and_then(|p| p.parse::<i32>().ok());
         let there = present.iter().find(|(l, r, _)| *l == wanted.listener && r.priority == from.priority);
         if let Some((_, rule, tags)) = there {
             if bears_marks(tags, &wanted.tags) {
                 return Ok(());
             }
-            let (arn, priority) = (rule.rule_arn().unwrap_or_default(), priority.unwrap_or_default());
+            let (arn, priority) = (rule.rule_arn().unwrap_or_default(), priority_of(from).unwrap_or_default());
             return Err(refused(CREATE_RULE, format!("PriorityInUse: {arn} has the priority {priority}")));
         }
+        self.rule_like(from, wanted)?.send().await.map_err(during(CREATE_RULE))?;
+        Ok(())
+    }
+
+    /// The request for a rule like `from`.
+    fn rule_like(
+        &self,
+        from: &elb::Rule,
+        wanted: &RuleLike,
+    ) -> Result<create_rule::builders::CreateRuleFluentBuilder, CloudError> {
         let mut actions = from.actions.clone().unwrap_or_default();
         regroup(CREATE_RULE, &mut actions, &wanted.target_groups)?;
-        self.writes
+        Ok(self
+            .writes
             .create_rule()
             .listener_arn(&wanted.listener)
-            .set_priority(priority)
+            .set_priority(priority_of(from))
             .set_conditions(Some(from.conditions().iter().map(once_said).collect()))
             .set_transforms(from.transforms.clone().filter(|t| !t.is_empty()))
             .set_actions(Some(actions))
-            .set_tags(written(&wanted.tags))
-            .send()
-            .await
-            .map_err(during(CREATE_RULE))?;
-        Ok(())
+            .set_tags(written(&wanted.tags)))
     }
 }
 
@@ -419,4 +431,139 @@ fn missing(operation: &str, what: &str, arn: &str) -> CloudError {
 fn unnamed(operation: &str, what: &str) -> CloudError {
     let message = format!("the answer names no {what}");
     CloudError { operation: operation.to_string(), cause: Cause::Unknown, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_elasticloadbalancingv2::{Client, Config};
+
+    use super::*;
+
+    /// Clients that are never sent with.
+    fn offline() -> Elb {
+        let client = Client::from_conf(Config::builder().behavior_version_latest().build());
+        Elb { reads: client.clone(), writes: client }
+    }
+
+    fn twins() -> BTreeMap<String, String> {
+        BTreeMap::from([("arn:blue".to_string(), "arn:green".to_string())])
+    }
+
+    fn forward(groups: &[(&str, i32)]) -> elb::Action {
+        let tuple = |(arn, weight): &(&str, i32)| {
+            elb::TargetGroupTuple::builder().target_group_arn(*arn).weight(*weight).build()
+        };
+        let config =
+            elb::ForwardActionConfig::builder().set_target_groups(Some(groups.iter().map(tuple).collect())).build();
+        elb::Action::builder()
+            .r#type(elb::ActionTypeEnum::Forward)
+            .target_group_arn(groups[0].0)
+            .forward_config(config)
+            .build()
+    }
+
+    #[test]
+    fn a_listener_is_sent_as_it_was_described() {
+        let mutual = elb::MutualAuthenticationAttributes::builder()
+            .mode("verify")
+            .trust_store_arn("arn:store")
+            .ignore_client_certificate_expiry(true)
+            .trust_store_association_status(elb::TrustStoreAssociationStatusEnum::Active);
+        let from = elb::Listener::builder()
+            .listener_arn("arn:l")
+            .protocol(elb::ProtocolEnum::Tls)
+            .port(443)
+            .ssl_policy("policy")
+            .alpn_policy("HTTP2Preferred")
+            .certificates(elb::Certificate::builder().certificate_arn("arn:c").is_default(true).build())
+            .mutual_authentication(mutual.build())
+            .default_actions(forward(&[("arn:blue", 1)]))
+            .build();
+        let wanted = NewListener {
+            from: "arn:l".into(),
+            load_balancer: "arn:lb".into(),
+            port: 443,
+            target_groups: twins(),
+            tags: BTreeMap::from([("migrate:run".to_string(), "web".to_string())]),
+        };
+        let sent = offline().listener_like(&from, &wanted).unwrap();
+        let sent = sent.as_input();
+        assert_eq!((sent.get_protocol(), sent.get_port()), (&from.protocol, &Some(443)));
+        assert_eq!((sent.get_ssl_policy(), sent.get_alpn_policy()), (&from.ssl_policy, &from.alpn_policy));
+        // CreateListener does not take `IsDefault`, nor the state of the trust store.
+        let certificate = elb::Certificate::builder().certificate_arn("arn:c").build();
+        assert_eq!(sent.get_certificates(), &Some(vec![certificate]));
+        let mut kept = from.mutual_authentication.clone().unwrap();
+        kept.trust_store_association_status = None;
+        assert_eq!(sent.get_mutual_authentication(), &Some(kept));
+        assert_eq!(sent.get_default_actions(), &Some(vec![forward(&[("arn:green", 1)])]));
+        assert_eq!(sent.get_tags().as_ref().map(Vec::len), Some(1));
+    }
+
+    #[test]
+    fn a_rule_is_sent_with_its_conditions_and_transforms() {
+        let header = elb::HttpHeaderConditionConfig::builder().http_header_name("X-Beta").regex_values("^y").build();
+        let host = elb::HostHeaderConditionConfig::builder().values("a.example").build();
+        let rewrite = elb::RewriteConfig::builder().regex("^/old/(.*)$").replace("/$1").build();
+        let transform = elb::RuleTransform::builder()
+            .r#type(elb::TransformTypeEnum::UrlRewrite)
+            .url_rewrite_config(elb::UrlRewriteConfig::builder().rewrites(rewrite).build())
+            .build();
+        let from = elb::Rule::builder()
+            .rule_arn("arn:r")
+            .priority("30")
+            .conditions(elb::RuleCondition::builder().field("http-header").http_header_config(header).build())
+            // Described twice, as AWS does.
+            .conditions(
+                elb::RuleCondition::builder().field("host-header").values("a.example").host_header_config(host).build(),
+            )
+            .transforms(transform)
+            .actions(forward(&[("arn:blue", 3), ("arn:blue", 1)]))
+            .build();
+        let wanted =
+            RuleLike { from: "arn:r".into(), listener: "arn:l".into(), target_groups: twins(), tags: Tags::new() };
+        let sent = offline().rule_like(&from, &wanted).unwrap();
+        let sent = sent.as_input();
+        assert_eq!((sent.get_priority(), sent.get_transforms()), (&Some(30), &from.transforms));
+        let conditions = sent.get_conditions().clone().unwrap();
+        assert_eq!(conditions[0], from.conditions()[0]);
+        assert_eq!((conditions[1].values.as_ref(), conditions[1].host_header_config.is_some()), (None, true));
+        // Several groups stand in the forward part alone.
+        let action = &sent.get_actions().clone().unwrap()[0];
+        assert_eq!(action.target_group_arn, None);
+        let weights = action.forward_config().unwrap().target_groups().iter().map(|t| t.weight).collect::<Vec<_>>();
+        assert_eq!(weights, [Some(3), Some(1)]);
+    }
+
+    #[test]
+    fn what_cannot_be_made_again_is_refused_and_not_left_out() {
+        let oidc = elb::Action::builder().r#type(elb::ActionTypeEnum::AuthenticateOidc).build();
+        for actions in [vec![oidc], vec![forward(&[("arn:blue", 1), ("arn:other", 0)])], vec![forward(&[("arn:x", 1)])]]
+        {
+            let error = regroup(CREATE_RULE, &mut actions.clone(), &twins()).unwrap_err();
+            assert_eq!(error.cause, Cause::Refused);
+        }
+    }
+
+    #[test]
+    fn a_load_balancer_that_became_ipv4_is_not_taken_for_nothing() {
+        let wanted = NewLoadBalancer {
+            from: "arn:lb".into(),
+            name: "web-ipv6".into(),
+            ip_address_type: "dualstack".into(),
+            ipv6_source_nat: true,
+            tags: Tags::new(),
+        };
+        let made = |kind| elb::LoadBalancer::builder().load_balancer_arn("arn:new").ip_address_type(kind).build();
+        assert_eq!(made_balancer(&[made(elb::IpAddressType::Dualstack)], &wanted).unwrap().arn, "arn:new");
+        let error = made_balancer(&[made(elb::IpAddressType::Ipv4)], &wanted).unwrap_err();
+        assert!(!error.cause.changed_nothing(), "{error}");
+        let from = elb::LoadBalancer::builder().security_groups("sg-1").scheme(elb::LoadBalancerSchemeEnum::Internal);
+        let zone = |subnet: &str| elb::AvailabilityZone::builder().subnet_id(subnet).build();
+        let from = from.availability_zones(zone("subnet-1")).availability_zones(zone("subnet-2"));
+        let sent = offline().balancer_like(&from.build(), &wanted).unwrap();
+        let sent = sent.as_input();
+        assert_eq!(sent.get_subnets().as_ref().unwrap().len(), 2);
+        assert_eq!(sent.get_enable_prefix_for_ipv6_source_nat(), &Some(elb::EnablePrefixForIpv6SourceNatEnum::On));
+    }
 }

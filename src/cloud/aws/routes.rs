@@ -191,7 +191,7 @@ fn free_priorities(rules: &[elb::Rule]) -> impl Iterator<Item = i32> {
     (1..=LAST_PRIORITY).rev().filter(|priority| !rules.iter().any(|rule| priority_of(rule) == Some(*priority)))
 }
 
-fn priority_of(rule: &elb::Rule) -> Option<i32> {
+pub(super) fn priority_of(rule: &elb::Rule) -> Option<i32> {
     rule.priority().and_then(|priority| priority.parse().ok())
 }
 

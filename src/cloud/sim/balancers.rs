@@ -521,3 +521,6 @@ pub(super) fn listener_attributes(protocol: &str) -> BTreeMap<String, String> {
         _ => map([("tcp.idle_timeout.seconds", "350")]),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -381,6 +381,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         scaling: BTreeMap::new(),
         alarms: BTreeMap::new(),
         registries: BTreeMap::new(),
+        messages: Vec::new(),
         traffic: Traffic {
             per_minute: PER_MINUTE,
             base_errors: 0.001,

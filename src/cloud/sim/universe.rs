@@ -17,6 +17,7 @@ use super::balancers::SimBalancer;
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
+use super::notices::SimMessage;
 use super::registries::SimRegistry;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
@@ -69,6 +70,9 @@ pub struct Universe {
     /// Cloud Map services, by ARN.
     #[serde(default)]
     pub registries: BTreeMap<String, SimRegistry>,
+    /// Messages that were sent to topics, oldest first.
+    #[serde(default)]
+    pub messages: Vec<SimMessage>,
     pub traffic: Traffic,
     /// The next full minute, in which auto scaling looks at the load.
     pub next_tick: DateTime<Utc>,
