@@ -119,7 +119,8 @@ class Player(threading.Thread):
     def bring_up(self, service, primary, task):
         if task.last_status != "PENDING" or time.monotonic() < task.due:
             return
-        failing = SWITCHES.match(SWITCHES.failing, service.name)
+        family = task.task_definition_arn.split("/")[-1].split(":")[0]
+        failing = SWITCHES.match(SWITCHES.failing, service.name) or SWITCHES.match(SWITCHES.failing, family)
         if failing is not None:
             reason = SWITCHES.failing[failing]
             primary["failedTasks"] += 1

@@ -1,10 +1,10 @@
 //! A service without a load balancer, updated at once: its rollout, its ways home, and what others do.
 
-use migrate::cloud::sim::{Scenario, Tamper, Universe};
+use migrate::cloud::sim::{Fault, FaultAt, FaultKind, Scenario, Tamper, Universe};
 use migrate::journal::progress::Phase;
 use migrate::journal::{Cause, HoldReason};
 
-use super::lab::{IN_PLACE, Lab, epoch, playbook};
+use super::lab::{Crash, End, IN_PLACE, Lab, STAGED, epoch, playbook};
 
 fn lab(scenario: Scenario) -> Lab {
     Lab::new(playbook(IN_PLACE), scenario, 7)
@@ -163,4 +163,28 @@ fn the_consumers_are_named() {
     let finding = findings.iter().find(|f| f.rule == "consumers-must-follow").unwrap();
     assert!(finding.evidence.iter().any(|e| e.contains("web-frontend")), "{finding:?}");
     assert!(finding.remedy.contains("web-ipv6.prod.local"), "{finding:?}");
+}
+
+/// The update was sent, its answer lost and the process killed; reads still show what was before. Home
+/// is written all the same, because what looks right may only look so.
+#[test]
+fn home_is_written_even_where_it_seems_to_be_there() {
+    for text in [IN_PLACE, STAGED] {
+        let mut lab = Lab::new(playbook(text), Scenario::Healthy, 7);
+        assert!(lab.start().reached());
+        let operation = "ecs:UpdateService".to_owned();
+        let fault = Fault { call: FaultAt::Nth { operation, n: 1 }, kind: FaultKind::ApplyThenUnknown };
+        lab.sim
+            .with(|u| {
+                u.knobs.read_lag_ms = 9000;
+                u.faults.push(fault);
+            })
+            .unwrap();
+        // Advanced, judged, intended, settled: the fourth record from here.
+        lab.store.crash = Some(Crash { append: lab.store.appends + 4, stored: true });
+        assert!(matches!(lab.advance(false, false), End::Crashed), "{}", lab.story());
+        assert!(lab.go_home(5), "{}", lab.story());
+        lab.pass(600);
+        lab.assert_origin("home");
+    }
 }
