@@ -11,6 +11,7 @@
 //! | playbook | what the user wishes, in YAML |
 //! | inventory | what exists: services, task definitions, target groups, routes, alarms |
 //! | route | a listener's default action or a rule: a list of actions with weights |
+//! | registry | a Cloud Map service: what finds a service that has no load balancer |
 //! | finding | something wrong or notable, with severity, evidence and remedy |
 //! | plan | the ordered operations that lead from the inventory to the playbook |
 //! | operation | one change to the cloud: observe, apply, verify, undo |

@@ -188,3 +188,28 @@ fn home_is_written_even_where_it_seems_to_be_there() {
         lab.assert_origin("home");
     }
 }
+
+/// What the update changes, how long the way back takes, and what can be removed afterwards.
+#[test]
+fn the_plan_says_what_others_may_notice() {
+    let lab = lab(Scenario::Healthy);
+    let Ok(plan) = lab.plan() else { panic!("a plan") };
+    let text = migrate::report::plan::text(&plan, epoch());
+    for part in ["in place", "the old name then leads nowhere", "takes a whole rollout"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("twice the tasks"), "{text}");
+    let saving = plan.savings().into_iter().find(|s| s.command.contains("servicediscovery")).unwrap();
+    assert!(saving.provided.contains("web-ipv6.prod.local"), "{saving:?}");
+    let commands = plan.home_commands();
+    assert_eq!(commands.len(), 1);
+    let command = &commands[0].1;
+    for part in ["--service-registries", "subnet-dual-a", "--no-enable-execute-command", "wait services-stable"] {
+        assert!(command.contains(part), "{command}");
+    }
+    let staged = Lab::new(playbook(STAGED), Scenario::Healthy, 7);
+    let Ok(plan) = staged.plan() else { panic!("a plan") };
+    let text = migrate::report::plan::text(&plan, epoch());
+    assert!(text.contains("20%: 1 green tasks beside 4 of blue are 20%"), "{text}");
+    assert_eq!(plan.home_commands().len(), 2);
+}
