@@ -4,9 +4,9 @@
 //! one thing; a rule that blocks says what must change before a run can begin. The rules come from
 //! the ECS guide "Using a VPC in IPv6-only mode" and the ELBv2 guides on target groups.
 
+mod around;
 mod balancer;
 mod in_place;
-mod notices;
 mod records;
 mod routing;
 mod service;
@@ -29,7 +29,7 @@ pub fn assess(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
         Shift::ListenerSwap(_) => swap::findings(playbook, inventory),
         Shift::InPlace(_) => in_place::findings(playbook, inventory),
     });
-    findings.extend(notices::findings(playbook, inventory));
+    findings.extend(around::findings(playbook, inventory));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     findings
 }

@@ -2,6 +2,8 @@
 //!
 //! What is missing is a finding, not an error: only a call that failed is an error.
 
+mod names;
+
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
@@ -70,6 +72,7 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         }
         other => other.transpose()?.unwrap_or_default(),
     };
+    let load_balancers = patiently(clock, || cloud.load_balancers(&balancers))?;
     let green_balancer = match named_balancer(playbook, cloud, clock)? {
         Ok(balancer) => balancer,
         Err(finding) => return Ok(Discovery::Missing(vec![finding])),
@@ -82,13 +85,23 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         }
         _ => Vec::new(),
     };
+    let (names, names_left) = match &playbook.shift {
+        Shift::DnsWeights(wish) => {
+            let blue: Vec<&str> = load_balancers.iter().map(|b| b.dns_name.as_str()).collect();
+            match names::discover(cloud, clock, wish, &blue)? {
+                Ok(found) => found,
+                Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+            }
+        }
+        _ => (Vec::new(), Vec::new()),
+    };
     let inventory = Inventory {
         account: identity.account.clone(),
         region: identity.region.clone(),
         green_service,
         task_definition,
         target_groups: chosen,
-        load_balancers: patiently(clock, || cloud.load_balancers(&balancers))?,
+        load_balancers,
         routes: patiently(clock, || cloud.routes(&balancers))?,
         scaling: first.scaling,
         alarms,
@@ -98,6 +111,8 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         topics: topics(cloud, clock, playbook)?,
         green_balancer,
         anatomies,
+        names,
+        names_left,
         service,
     };
     Ok(Discovery::Found(Box::new(Found { inventory, identity })))

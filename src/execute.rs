@@ -237,6 +237,7 @@ impl<'a> Run<'a> {
             Operation::AwaitGreen { timeout } => TimeDelta::from_std(timeout.0).unwrap_or(TimeDelta::MAX),
             Operation::Drain { seconds } => drain(*seconds),
             // A service that is deleted lets its targets drain first, like blue at the end.
+            Operation::JoinRecords => drain(u64::from(self.progress.header.plan.inventory.follow_seconds())),
             Operation::CreateService(_) => drain(self.progress.header.plan.drain_seconds()),
             _ => TimeDelta::seconds(PATIENCE_SECONDS),
         }
@@ -252,6 +253,10 @@ impl<'a> Run<'a> {
     ) -> Result<Option<Settlement>, JournalError> {
         let (why, hopeless) = match result {
             Ok(Outcome::Done(made)) => return Ok(Some(Settlement::Done(made))),
+            Ok(Outcome::Underway(made)) => {
+                self.append(Event::Noted { made })?;
+                return Ok(None);
+            }
             Ok(Outcome::Drift(drift)) => return Ok(Some(Settlement::Drift(drift))),
             Ok(Outcome::Partly(error)) => return Ok(Some(Settlement::Unknown(error))),
             // A wait only reads: a read that fails for now is waited for like anything else.
@@ -370,6 +375,7 @@ impl<'a> Run<'a> {
         Scene {
             cloud: self.cloud,
             clock: self.clock,
+            errands: self.errands,
             made: &self.progress.made,
             playbook: &plan.playbook,
             inventory: &plan.inventory,

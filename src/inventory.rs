@@ -8,6 +8,7 @@
 pub mod balancer;
 mod discovery;
 pub mod image;
+pub mod record;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use self::balancer::Anatomy;
 pub use self::discovery::{Consumers, Namespace, Registry, RegistryRecord, RollingUpdate, ServiceRegistry};
+pub use self::record::{AliasTarget, HostedName, Record, ResourceRecord, Zone};
 
 /// The estate of one migration, as it was discovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,16 +57,43 @@ pub struct Inventory {
     /// What blue's load balancers are made of, and the named one; only with `dns_weights`.
     #[serde(default)]
     pub anatomies: Vec<Anatomy>,
+    /// The names whose records move, where records move.
+    #[serde(default)]
+    pub names: Vec<HostedName>,
+    /// Other records that lead to blue's load balancer, or to a name that moves, for people.
+    #[serde(default)]
+    pub names_left: Vec<NameLeft>,
+}
+
+/// A record beside those that move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameLeft {
+    pub zone: Zone,
+    pub name: String,
+    pub kind: String,
+    /// The name that moves and that this record leads to; `None` where it leads to blue itself.
+    pub through: Option<String>,
 }
 
 impl Inventory {
+    /// Records that lead to blue's load balancer by themselves and do not move.
+    pub fn leads_to_blue_beside(&self) -> Vec<&NameLeft> {
+        self.names_left.iter().filter(|n| n.through.is_none()).collect()
+    }
+
+    /// Seconds for which resolvers may keep an answer after the records were changed; 0 where no
+    /// records move.
+    pub fn follow_seconds(&self) -> u32 {
+        let moving = |n: &HostedName, r: &Record| n.moving.contains(&r.kind);
+        let records = self.names.iter().flat_map(|n| n.records.iter().filter(move |r| moving(n, r)));
+        records.map(Record::follows_after).max().unwrap_or(0)
+    }
+
     /// What this load balancer is made of.
     pub fn anatomy(&self, load_balancer: &str) -> Option<&Anatomy> {
         self.anatomies.iter().find(|a| a.load_balancer == load_balancer)
     }
-}
 
-impl Inventory {
     /// ARNs of target groups of the service that the playbook leaves out: their traffic stays with blue.
     pub fn left_behind(&self) -> Vec<&str> {
         let all = self.service.load_balancers.iter().filter_map(|l| l.target_group.as_deref());

@@ -49,6 +49,10 @@ pub enum Event {
         operation: String,
         outcome: Settlement,
     },
+    /// Something was written, and takes effect by and by: what a later look must know of it.
+    Noted {
+        made: Made,
+    },
     /// An operation is about to be undone.
     UndoIntended {
         operation: String,
@@ -218,6 +222,7 @@ impl Event {
             Event::Resumed { .. } => "resumed",
             Event::Intended { .. } => "intended",
             Event::Settled { .. } => "settled",
+            Event::Noted { .. } => "noted",
             Event::UndoIntended { .. } => "undo_intended",
             Event::UndoSettled { .. } => "undo_settled",
             Event::Readied => "readied",

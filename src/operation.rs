@@ -10,10 +10,12 @@ mod commands;
 mod fleets;
 mod green;
 mod in_place;
+mod quiet;
 mod records;
 mod registry;
 mod routes;
 mod scaling;
+mod smoke;
 mod swap;
 mod way;
 
@@ -23,14 +25,16 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::balancer::{AwaitBalancer, CopyListeners, ListenerCopy, RuleCopy};
-pub use self::commands::{home_commands, share_commands};
+pub use self::commands::{drifted_record_command, home_commands, record_commands, share_commands};
+pub use self::records::green_name;
 pub use self::way::{Hosts, hosts, places, strayed};
 use crate::clock::Clock;
 use crate::cloud::balancers::NewLoadBalancer;
 use crate::cloud::registries::NewRegistry;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
+use crate::errand::Errands;
 use crate::inventory::{Action, Inventory, Route, ServiceRegistry, Suspension};
-use crate::playbook::{Period, Playbook, Shift};
+use crate::playbook::{Period, Playbook, Shift, Smoke};
 use crate::traffic::{Pair, Share, weights};
 
 /// One change, as the plan holds it.
@@ -72,10 +76,14 @@ pub enum Operation {
     },
     /// Adds green to every route at weight 0.
     JoinRoutes,
+    /// Turns every simple record into a weighted set with blue alone in it.
+    JoinRecords,
     /// Removes the rule that the named probe created.
     RemoveProbe {
         probe: String,
     },
+    /// Asks green, before any user does.
+    Smoke(SmokeTest),
     /// Gives green this share in every route.
     Shift {
         share: Share,
@@ -88,6 +96,8 @@ pub enum Operation {
     Drain {
         seconds: u64,
     },
+    /// Waits until nobody asks blue any more; changes nothing.
+    AwaitQuiet,
     ScaleToZero {
         cluster: String,
         service: String,
@@ -154,6 +164,16 @@ impl HoldScaling {
     }
 }
 
+/// A request that green must answer before a stage begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeTest {
+    /// 1-based.
+    pub stage: usize,
+    pub smoke: Smoke,
+    /// ARNs of the listeners that get a rule for it; none where green is asked directly.
+    pub listeners: Vec<String>,
+}
+
 /// Gives green blue's auto scaling, with everything suspended: policies arrive one by one, and none
 /// shall act before all are there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +216,8 @@ pub const GREEN_BALANCER: &str = "load-balancer";
 pub const GREEN_BALANCER_DNS: &str = "load-balancer-dns";
 /// The name under which the hosted zone of its DNS name is made.
 pub const GREEN_BALANCER_ZONE: &str = "load-balancer-zone";
+/// Marks, before a hosted zone and what was written there, the id of a change that takes effect by and by.
+pub const CHANGE: &str = "change:";
 /// Marks, before a resource, that the way home has set its auto scaling back already.
 pub const SCALING_RELEASED: &str = "scaling-released:";
 
@@ -203,6 +225,7 @@ pub const SCALING_RELEASED: &str = "scaling-released:";
 pub struct Scene<'a> {
     pub cloud: &'a dyn Cloud,
     pub clock: &'a dyn Clock,
+    pub errands: &'a dyn Errands,
     pub made: &'a Made,
     pub playbook: &'a Playbook,
     /// The estate as it was recorded before the first change.
@@ -241,6 +264,8 @@ pub struct Fleet {
 pub enum Outcome {
     /// Done and verified; what was made.
     Done(Made),
+    /// Written, and under way: what a later look must know of it.
+    Underway(Made),
     /// Not yet, for this reason; look again later.
     NotYet(String),
     /// Not, and waiting will not help.
@@ -351,11 +376,14 @@ impl Operation {
             Operation::CreateService(new) => green::create_service(scene, new),
             Operation::AwaitGreen { .. } => green::await_healthy(scene),
             Operation::JoinRoutes => routes::shift(scene, Share::NONE),
+            Operation::JoinRecords => records::shift(scene, Share::NONE),
             Operation::RemoveProbe { .. } => green::remove_probes(scene),
+            Operation::Smoke(test) => smoke::perform(scene, test),
             Operation::Shift { share } => way::shift(scene, *share),
             Operation::GoHome => way::go_home(scene),
-            Operation::ReplaceBlue => routes::replace_blue(scene),
+            Operation::ReplaceBlue => way::replace_blue(scene),
             Operation::Drain { seconds } => Ok(blue::drain(scene, *seconds)),
+            Operation::AwaitQuiet => quiet::await_quiet(scene),
             Operation::ScaleToZero { cluster, service } => blue::scale_to_zero(scene, cluster, service),
             Operation::RemoveService { cluster, service } => blue::remove(scene, cluster, service),
         }
@@ -374,11 +402,14 @@ impl Operation {
             Operation::HoldScaling(hold) => scaling::release(scene, hold),
             Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
+            Operation::JoinRecords => Ok(quiet::await_resolvers(scene)),
+            Operation::Smoke(test) => smoke::undo(scene, test),
             _ => Ok(Outcome::done()),
         }
     }
 
-    /// Whether undoing removes something that the run created, which a rollback does only when asked.
+    /// Whether undoing removes something that the run created, or belongs to that, which a rollback
+    /// does only when asked.
     pub fn creates(&self) -> bool {
         matches!(
             self,
@@ -387,6 +418,7 @@ impl Operation {
                 | Operation::CreateRegistry(_)
                 | Operation::CreateService(_)
                 | Operation::CopyScaling(_)
+                | Operation::JoinRecords
                 | Operation::CreateLoadBalancer(_)
                 // Those of a load balancer that the run created go with it.
                 | Operation::CreateListeners(CopyListeners { load_balancer: Some(_), .. })
@@ -395,12 +427,13 @@ impl Operation {
 
     /// Whether the operation changes nothing, and only waits for the world.
     pub fn only_waits(&self) -> bool {
-        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. } | Operation::AwaitLoadBalancer(_))
+        let waits = matches!(self, Operation::AwaitGreen { .. } | Operation::AwaitLoadBalancer(_));
+        waits || matches!(self, Operation::Drain { .. } | Operation::AwaitQuiet)
     }
 
     /// Whether it touches the places where traffic is told where to go, so that the way home restores them.
     pub fn joins(&self) -> bool {
-        matches!(self, Operation::JoinRoutes)
+        matches!(self, Operation::JoinRoutes | Operation::JoinRecords)
     }
 
     /// Whether there is anything to undo beside the routes.
@@ -440,11 +473,14 @@ impl Operation {
             }
             Operation::AwaitGreen { timeout } => format!("wait until green is healthy, at most {timeout}"),
             Operation::JoinRoutes => "add green to every route at weight 0".to_owned(),
+            Operation::JoinRecords => "turn every simple record into a weighted one, with blue alone".to_owned(),
             Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
+            Operation::Smoke(test) => format!("ask green for {} before stage {}", test.smoke.http, test.stage),
             Operation::Shift { share } => format!("give green {share} of the traffic"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
-            Operation::ReplaceBlue => "put green in blue's place in every route".to_owned(),
+            Operation::ReplaceBlue => "put green in blue's place".to_owned(),
             Operation::Drain { seconds } => format!("wait {seconds} s for blue's connections to end"),
+            Operation::AwaitQuiet => "wait until nobody asks blue any more".to_owned(),
             Operation::ScaleToZero { service, .. } => format!("scale {service} to zero tasks"),
             Operation::RemoveService { service, .. } => format!("delete the service {service}"),
         }
@@ -463,6 +499,8 @@ impl Operation {
             }
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
+            Operation::JoinRecords => "answers stay the same; whoever manages the records elsewhere sees a difference",
+            Operation::Smoke(_) => "for some seconds a rule that only the test meets stands before the others",
             Operation::Shift { .. } => "requests reach green",
             Operation::ReplaceBlue => "there is no way back through `migrate rollback` from here",
             _ => "",

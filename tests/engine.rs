@@ -13,6 +13,8 @@ mod fold;
 mod hooks;
 mod in_place;
 mod lab;
+mod names;
 mod paths;
 mod planning;
+mod smoke;
 mod sweeps;

@@ -31,12 +31,13 @@ mod renames;
 mod routes;
 mod scaling;
 mod tags;
+mod trials;
 mod updates;
 
 use std::collections::BTreeMap;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use futures_util::future::{join, try_join4};
+use futures_util::future::{join, try_join, try_join4};
 use tokio::runtime::Runtime;
 
 use super::{
@@ -57,6 +58,7 @@ pub struct Aws {
     elb: elb::Elb,
     scaling: scaling::Scaling,
     discovery: registries::Discovery,
+    dns: names::Dns,
     waf: anatomy::Waf,
     cloudwatch: aws_sdk_cloudwatch::Client,
     sts: aws_sdk_sts::Client,
@@ -106,11 +108,13 @@ impl Aws {
         let scaling = scaling::Scaling { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_servicediscovery);
         let discovery = registries::Discovery { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_route53);
+        let dns = names::Dns { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_wafv2);
         let waf = anatomy::Waf { reads, writes };
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
         let sts = aws_sdk_sts::Client::new(&config);
-        Ok(Aws { runtime, config, region, ecs, elb, scaling, discovery, waf, cloudwatch, sts })
+        Ok(Aws { runtime, config, region, ecs, elb, scaling, discovery, dns, waf, cloudwatch, sts })
     }
 
     /// Whether every service in use has an endpoint set that is on this machine, as emulators are.
@@ -197,9 +201,10 @@ impl Cloud for Aws {
                 self.scaling_of(watch.scaling.as_ref()),
             );
             let signals = join(self.alarms(&watch.alarms), self.minutes(watch.metrics.as_ref()));
+            let estate = try_join(estate, self.dns.names(&watch.names));
             let (estate, (alarms, metrics)) = join(estate, signals).await;
-            let (routes, health, services, scaling) = estate?;
-            Ok(Sight { routes, health, services, scaling, alarms, metrics })
+            let ((routes, health, services, scaling), names) = estate?;
+            Ok(Sight { routes, health, services, names, scaling, alarms, metrics })
         })
     }
 

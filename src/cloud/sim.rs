@@ -6,6 +6,7 @@
 
 mod balancers;
 mod discovered;
+mod domain;
 mod ecs;
 mod elb;
 mod estate;
@@ -15,6 +16,7 @@ mod fixture;
 mod names;
 mod notices;
 mod registries;
+mod resolvers;
 mod rolling;
 mod scaling;
 mod scenario;
@@ -22,6 +24,7 @@ mod store;
 mod tamper;
 mod tasks;
 mod traffic;
+mod trials;
 mod universe;
 mod visits;
 
@@ -35,6 +38,7 @@ pub use balancers::{Departed, SimBalancer};
 pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
+pub use names::{SimChange, SimNames, SimZone};
 pub use notices::SimMessage;
 pub use registries::SimRegistry;
 pub use rolling::SimDeployment;
@@ -352,6 +356,7 @@ impl Universe {
             routes: self.routes_where(|route| watch.listeners.contains(&route.listener)),
             health: health.collect(),
             services: watch.services.iter().map(|(cluster, name)| self.service(cluster, name)).collect(),
+            names: self.names_seen(&watch.names)?,
             scaling: watch.scaling.as_ref().and_then(|(cluster, name)| self.scaling_of(cluster, name)),
             alarms: None,
             metrics: None,

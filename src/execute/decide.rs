@@ -12,7 +12,7 @@ use crate::gate::Verdict;
 use crate::journal::calls::Moment;
 use crate::journal::progress::{Attempt, Bake, Failure, Judged, Phase, Progress};
 use crate::journal::{Cause, Event, Goal, HoldReason};
-use crate::operation::{Drift, Operation};
+use crate::operation::Operation;
 use crate::plan::Planned;
 use crate::playbook::{AfterRollback, OnFailure, OnNoData};
 use crate::traffic::Share;
@@ -196,7 +196,9 @@ fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
 fn begin_bake(progress: &Progress, now: DateTime<Utc>) -> Event {
     let stage = progress.stage;
     let bake = progress.header.plan.playbook.stages.get(stage - 1).map_or_else(Default::default, |s| s.bake.0);
-    let until = TimeDelta::from_std(bake).ok().and_then(|b| now.checked_add_signed(b));
+    // Clients come over while the old answers run out; only then is there something to watch.
+    let following = progress.header.plan.following();
+    let until = TimeDelta::from_std(bake).ok().and_then(|b| (now + following).checked_add_signed(b));
     Event::BakeBegan { stage, until: until.unwrap_or(DateTime::<Utc>::MAX_UTC) }
 }
 
@@ -240,6 +242,10 @@ fn before_shift(progress: &Progress, goal: Goal, now: DateTime<Utc>) -> Step {
         return Step::Record(Event::Held { why: HoldReason::Approval, reason });
     }
     if !under_way && let Some(step) = hooked(progress, Moment::BeforeShift, next) {
+        return step;
+    }
+    let test = progress.header.plan.test(next).map(std::slice::from_ref);
+    if !under_way && let Some(step) = test.and_then(|test| operations(progress, test, now)) {
         return step;
     }
     let shift = Step::Shift { stage: next, share: progress.header.plan.share(next) };
@@ -332,16 +338,10 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
 
 /// How a rollback gets past a place that somebody else changed.
 fn way_out(progress: &Progress) -> String {
-    let command = progress.drift.as_ref().and_then(|drift| home_command(progress, drift));
+    let command = progress.drift.as_ref().and_then(|drift| progress.header.plan.home_command(drift));
     command.map_or_else(String::new, |command| {
         format!("; every other place is home. Once this one is too, `migrate rollback` goes on: {command}")
     })
-}
-
-/// The command that puts the place of a drift back as it was recorded.
-fn home_command(progress: &Progress, drift: &Drift) -> Option<String> {
-    let home = progress.header.plan.home_commands();
-    home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
 }
 
 /// What a person has to do before a run that is stuck, or that somebody else's change holds, goes on.
@@ -352,9 +352,9 @@ pub fn left_to_do(progress: &Progress) -> Vec<String> {
     let Some(drift) = &progress.drift else { return Vec::new() };
     let plan = &progress.header.plan;
     if progress.phase == Phase::Unwinding {
-        return home_command(progress, drift).into_iter().collect();
+        return plan.home_command(drift).into_iter().collect();
     }
-    plan.share_command(&progress.made, progress.share, &drift.what).into_iter().collect()
+    plan.share_command(&progress.made, progress.share, drift).into_iter().collect()
 }
 
 /// The last operation that was begun and is not undone, among those that a rollback undoes.
@@ -367,11 +367,19 @@ fn next_undo(progress: &Progress) -> Option<&Planned> {
                 && progress.operations.get(&p.id).is_some_and(|a| a.done)
         })
     };
-    plan.prepare.iter().rev().find(|p| {
-        let begun = progress.operations.contains_key(&p.id);
+    let unclear = |p: &&Planned| {
         let undone = progress.undos.get(&p.id).is_some_and(|a| a.done);
-        let wanted = p.operation.undoable() && (progress.remove_green || !p.operation.creates());
-        begun && wanted && !undone && !removed(&p.id)
+        !undone && progress.operations.get(&p.id).is_some_and(|a| !a.done)
+    };
+    // A smoke test that is done has removed its rule; one that broke off may have left it.
+    let left = plan.tests.iter().rev().find(unclear);
+    left.or_else(|| {
+        plan.prepare.iter().rev().find(|p| {
+            let begun = progress.operations.contains_key(&p.id);
+            let undone = progress.undos.get(&p.id).is_some_and(|a| a.done);
+            let wanted = p.operation.undoable() && (progress.remove_green || !p.operation.creates());
+            begun && wanted && !undone && !removed(&p.id)
+        })
     })
 }
 
@@ -385,7 +393,8 @@ pub fn commands(progress: &Progress) -> Vec<String> {
     let region = &plan.inventory.region;
     let mut commands = Vec::new();
     if progress.joined() && !progress.home {
-        commands.extend(plan.home_commands().into_iter().map(|(_, command)| command));
+        commands
+            .extend(plan.home_commands(&progress.made, &progress.written()).into_iter().map(|(_, command)| command));
     }
     let undos = remaining_undos(progress).into_iter();
     commands.extend(undos.flat_map(|p| p.operation.undo_commands(region, &progress.made)));
@@ -396,7 +405,8 @@ fn remaining_undos(progress: &Progress) -> Vec<&Planned> {
     let mut rest = progress.clone();
     let mut found = Vec::new();
     while let Some(id) = next_undo(&rest).map(|p| p.id.clone()) {
-        found.extend(progress.header.plan.prepare.iter().find(|p| p.id == id));
+        let plan = &progress.header.plan;
+        found.extend(plan.tests.iter().chain(&plan.prepare).find(|p| p.id == id));
         rest.undos.insert(id, Attempt { since: progress.last.1, failures: 0, done: true, failure: None });
     }
     found

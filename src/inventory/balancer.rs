@@ -13,6 +13,9 @@ use super::Action;
 
 /// The attribute that keeps a load balancer from being deleted.
 pub const DELETION_PROTECTION: &str = "deletion_protection.enabled";
+/// The attribute that keeps the internet from reaching an internal load balancer over IPv6. It is on for a new
+/// internal dual-stack one, and means nothing on one that is `ipv4` (ELBv2 API reference, `LoadBalancerAttribute`).
+pub const DENY_INTERNET: &str = "ipv6.deny_all_igw_traffic";
 
 /// The parts of one load balancer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

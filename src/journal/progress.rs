@@ -12,7 +12,7 @@ use super::calls::Calls;
 use super::{Cause, Event, Goal, Header, HoldReason, Record, Settlement};
 use crate::cloud::CloudError;
 use crate::gate::{Judgement, Verdict};
-use crate::operation::{Drift, Made, Operation};
+use crate::operation::{CHANGE, Drift, Made, Operation};
 use crate::traffic::Share;
 
 /// The state of one run.
@@ -206,6 +206,7 @@ impl Progress {
                 self.operations.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
             }
             Event::Settled { operation, outcome } => self.settle_operation(operation, outcome, at),
+            Event::Noted { made } => self.made.extend(made.clone()),
             Event::UndoIntended { operation } => {
                 self.undos.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
             }
@@ -264,10 +265,16 @@ impl Progress {
             Event::Opened(_) => false,
             Event::Resumed { .. } | Event::Interrupted { .. } => true,
             Event::Called(call) => self.calls.expects(call),
+            // Between the stages only smoke tests are performed.
+            Event::Intended { operation } | Event::Settled { operation, .. } if phase == Open => {
+                let test = self.header.plan.tests.iter().any(|p| p.id == *operation);
+                test && (matches!(event, Event::Intended { .. }) || self.operations.contains_key(operation))
+            }
             Event::Intended { .. } => matches!(phase, Preparing | Finishing),
             Event::Settled { operation, .. } => {
                 matches!(phase, Preparing | Finishing) && self.operations.contains_key(operation)
             }
+            Event::Noted { .. } => !matches!(phase, RolledBack | Finished),
             Event::Readied => phase == Preparing,
             Event::Advanced(_) => phase == Open,
             Event::ShiftIntended { stage: 0, .. } => phase == Unwinding,
@@ -295,8 +302,16 @@ impl Progress {
 
     fn settle_operation(&mut self, operation: &str, outcome: &Settlement, at: DateTime<Utc>) {
         self.operations.entry(operation.to_owned()).or_insert_with(|| Attempt::new(at)).settle(outcome, at);
-        if let Settlement::Done(made) = outcome {
-            self.made.extend(made.clone());
+        self.learn(outcome);
+    }
+
+    /// Remembers what was made. Where somebody else was at work, what was under way says nothing of
+    /// what is there now: it is written anew.
+    fn learn(&mut self, outcome: &Settlement) {
+        match outcome {
+            Settlement::Done(made) => self.made.extend(made.clone()),
+            Settlement::Drift(_) => self.made.retain(|name, _| !name.starts_with(CHANGE)),
+            Settlement::NotDone(_) | Settlement::Unknown(_) => {}
         }
     }
 
@@ -313,8 +328,8 @@ impl Progress {
         if let Some(shift) = &mut self.shift {
             shift.attempt.settle(outcome, at);
         }
-        if let Settlement::Done(made) = outcome {
-            self.made.extend(made.clone());
+        self.learn(outcome);
+        if let Settlement::Done(_) = outcome {
             self.share = self.shift.as_ref().map_or(self.share, |s| s.share);
             self.stage = stage;
             self.tried.clear();

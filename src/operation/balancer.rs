@@ -56,6 +56,9 @@ pub struct AwaitBalancer {
     pub from: String,
     /// ARN of the existing load balancer that has green's listeners; `None`: the one that the run creates.
     pub load_balancer: Option<String>,
+    /// Attributes that it was given.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl CopyListeners {
@@ -191,10 +194,7 @@ pub(super) fn await_ready(scene: &Scene, wait: &AwaitBalancer) -> Result<Outcome
     let of = |arn: &str| anatomies.iter().find(|a| a.load_balancer == arn);
     let (Some(model), Some(copy)) = (of(&wait.from), of(arn)) else { return Ok(not_shown(arn)) };
     let mut lacking = unlike(model, copy, &scene.pairs());
-    if wait.load_balancer.is_none() {
-        let attributes = differing(&model.copied_attributes(), &copy.attributes);
-        lacking.extend(attributes.into_keys().map(|k| format!("its attribute {k}")));
-    }
+    lacking.extend(differing(&wait.attributes, &copy.attributes).into_keys().map(|k| format!("its attribute {k}")));
     match lacking.as_slice() {
         [] => Ok(Outcome::done()),
         some => Ok(Outcome::NotYet(format!("{} is not like blue's yet: {}", balancer.name, some.join(", ")))),

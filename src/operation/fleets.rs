@@ -202,8 +202,18 @@ fn services(sight: &Sight) -> [Option<&Service>; 2] {
     [0, 1].map(|n| sight.services.get(n).and_then(Option::as_ref))
 }
 
+/// Reads back that consumers cannot find blue any more.
+pub(super) fn still_serving(scene: &Scene) -> Result<Option<Drift>, CloudError> {
+    let service = scene.cloud.service(&scene.blue.cluster, &scene.blue.service)?;
+    Ok(service.filter(|s| s.status == "ACTIVE" && found(s)).map(|service| Drift {
+        what: service.arn.clone(),
+        expected: "no registration in Cloud Map".to_owned(),
+        found: service.registries.iter().map(|r| r.arn.as_str()).collect::<Vec<_>>().join(", "),
+    }))
+}
+
 /// Whether consumers can find a service's tasks.
-pub(super) fn found(service: &Service) -> bool {
+fn found(service: &Service) -> bool {
     !service.registries.is_empty()
 }
 

@@ -70,3 +70,20 @@ pub fn hosts(scene: &Scene, sight: &Sight) -> Option<Hosts> {
         _ => None,
     }
 }
+
+/// Puts green in blue's place for good.
+pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
+    match &scene.playbook.shift {
+        Shift::DnsWeights(_) => records::replace_blue(scene),
+        Shift::ListenerWeights(_) | Shift::ListenerSwap(_) | Shift::InPlace(_) => routes::replace_blue(scene),
+    }
+}
+
+/// Reads back that nothing sends blue any traffic, immediately before it loses its tasks.
+pub(super) fn still_serving(scene: &Scene) -> Result<Option<Drift>, CloudError> {
+    match &scene.playbook.shift {
+        Shift::DnsWeights(_) => records::still_serving(scene),
+        Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => routes::still_serving(scene),
+        Shift::InPlace(_) => fleets::still_serving(scene),
+    }
+}

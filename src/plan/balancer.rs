@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Planned, tags, taking_part, twin_name};
 use crate::cloud::balancers::NewLoadBalancer;
-use crate::inventory::balancer::{Anatomy, DELETION_PROTECTION, strangers};
+use crate::inventory::balancer::{Anatomy, DELETION_PROTECTION, DENY_INTERNET, strangers};
 use crate::inventory::{Inventory, LoadBalancer};
 use crate::operation::{AwaitBalancer, CopyListeners, ListenerCopy, Operation, RuleCopy};
 use crate::playbook::Playbook;
@@ -16,12 +16,13 @@ pub(super) fn steps(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> 
     let named = inventory.green_balancer.as_ref().map(|b| b.arn.clone());
     let listeners = listeners(playbook, anatomy, named.clone());
     let rules = rules(playbook, inventory, anatomy);
+    let attributes = if named.is_none() { balancer_attributes(blue, anatomy) } else { BTreeMap::new() };
     let mut steps = Vec::new();
     let mut add = |id: &str, operation: Operation| steps.push(Planned::new(id, operation));
     if named.is_none() {
         add("create-load-balancer", Operation::CreateLoadBalancer(new_load_balancer(playbook, blue, anatomy)));
-        let attributes = anatomy.copied_attributes();
         if !attributes.is_empty() {
+            let attributes = attributes.clone();
             add("set-load-balancer-attributes", Operation::SetLoadBalancerAttributes { attributes });
         }
     }
@@ -32,7 +33,7 @@ pub(super) fn steps(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> 
     if !rules.is_empty() {
         add("create-listener-rules", Operation::CreateRules { rules });
     }
-    let wait = AwaitBalancer { from: blue.arn.clone(), load_balancer: named.clone() };
+    let wait = AwaitBalancer { from: blue.arn.clone(), load_balancer: named.clone(), attributes };
     add("await-load-balancer", Operation::AwaitLoadBalancer(wait));
     // WAF knows a load balancer only some time after its creation, so this comes when that is over.
     if let (None, Some(web_acl)) = (named, &anatomy.web_acl) {
@@ -69,6 +70,16 @@ fn new_load_balancer(playbook: &Playbook, blue: &LoadBalancer, anatomy: &Anatomy
         ipv6_source_nat: blue.kind == "network" && anatomy.takes_udp(),
         tags,
     }
+}
+
+/// What the copy is given. An `ipv4` load balancer does not say what the internet may do over IPv6, so the
+/// copy keeps its own, safe answer.
+fn balancer_attributes(blue: &LoadBalancer, anatomy: &Anatomy) -> BTreeMap<String, String> {
+    let mut attributes = anatomy.copied_attributes();
+    if blue.ip_address_type == "ipv4" {
+        attributes.remove(DENY_INTERNET);
+    }
+    attributes
 }
 
 fn listeners(playbook: &Playbook, anatomy: &Anatomy, load_balancer: Option<String>) -> CopyListeners {

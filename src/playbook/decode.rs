@@ -82,8 +82,7 @@ impl Reader<'_, '_> {
         if let (Some(Shift::InPlace(in_place)), Some(node)) = (&shift, fields.get("green")) {
             self.nothing_beside(in_place, node);
         }
-        let at_once = shift.as_ref().is_some_and(Shift::at_once);
-        let stages = self.required(&fields, "stages").and_then(|node| self.stages(node, at_once));
+        let stages = self.required(&fields, "stages").and_then(|node| self.stages(node, shift.as_ref()));
         if let (Some(shift), Some(stages), Some(node)) = (&shift, &stages, fields.get("stages")) {
             self.one_stage(shift, stages, node);
         }

@@ -7,6 +7,7 @@ use crate::journal::calls::{Answer, Call, Moment};
 use crate::journal::{Event, Record, Settlement};
 use crate::operation::{Drift, SCALING_RELEASED};
 use crate::plan::Plan;
+use crate::playbook::Shift;
 
 /// A record as `--events` and `history --json` print it: `seq`, `at`, `event`, and its own fields.
 pub fn object(record: &Record) -> Value {
@@ -43,7 +44,7 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
             )
         }
         Event::Resumed { verb } => format!("resumed by `migrate {verb}`"),
-        Event::Intended { .. } | Event::UndoIntended { .. } => return None,
+        Event::Intended { .. } | Event::UndoIntended { .. } | Event::Noted { .. } => return None,
         Event::Settled { operation, outcome } => settled(&title(operation), outcome),
         Event::UndoSettled { operation, outcome } => settled(&format!("undo: {}", title(operation)), outcome),
         Event::Readied => "green is healthy beside blue, at weight 0".to_owned(),
@@ -52,7 +53,11 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         Event::ShiftIntended { stage, share } => format!("stage {stage}: giving green {share} of the traffic"),
         Event::ShiftSettled { stage: 0, outcome } => settled("all traffic is home, read back", outcome),
         Event::ShiftSettled { stage, outcome } => {
-            settled(&format!("stage {stage}: every route shows the share"), outcome)
+            let places = match plan.playbook.shift {
+                Shift::DnsWeights(_) => "Route 53's servers answer with the share",
+                _ => "every route shows the share",
+            };
+            settled(&format!("stage {stage}: {places}"), outcome)
         }
         Event::BakeBegan { stage, until } => format!("stage {stage} bakes until {}", until.format("%F %T UTC")),
         Event::Judged { judgement, .. } => {

@@ -255,11 +255,17 @@ fn green_stands(progress: &Progress) -> bool {
 
 /// What a rollback left behind, as the end of a sentence.
 fn left_behind(progress: &Progress) -> String {
-    if progress.phase != Phase::RolledBack || !green_stands(progress) {
-        return String::new();
-    }
     let plan = &progress.header.plan;
-    format!("; {} is kept with {} tasks and no traffic", plan.green_name(), plan.green_count())
+    let seconds = plan.inventory.follow_seconds();
+    let moved = progress.moved && progress.phase == Phase::RolledBack && seconds > 0;
+    let late = match moved {
+        true if green_stands(progress) => format!("; resolvers may send requests to green for {seconds} s more"),
+        _ => String::new(),
+    };
+    if progress.phase != Phase::RolledBack || !green_stands(progress) {
+        return late;
+    }
+    format!("{late}; {} is kept with {} tasks and no traffic", plan.green_name(), plan.green_count())
 }
 
 /// The share of the traffic that green receives, in percent.

@@ -260,6 +260,7 @@ pub fn object(plan: &Plan, findings: &[Finding], begins: DateTime<Utc>) -> Value
         "prepare": operations(&plan.prepare),
         "schedule": plan.schedule(begins),
         "routes": plan.routes().collect::<Vec<_>>(),
+        "names": plan.inventory.names,
         "finish": operations(&plan.finish),
         "savings": plan.savings(),
         "findings": findings,

@@ -159,6 +159,24 @@ fn a_copy_is_planned_whole_and_protected_at_the_end() {
     assert_eq!(last, Some(protect));
 }
 
+/// What blue never had to say about IPv6 does not open an internal copy to the internet.
+#[test]
+fn a_copy_of_an_ipv4_load_balancer_stays_closed_to_the_internet() {
+    let (playbook, mut inventory) = estate("");
+    inventory.anatomies[0].attributes.insert("ipv6.deny_all_igw_traffic".into(), "false".into());
+    let given = |inventory: &Inventory| {
+        let plan = Plan::new(&playbook, inventory, epoch());
+        let Some(Operation::SetLoadBalancerAttributes { attributes }) = plan.operation("set-load-balancer-attributes")
+        else {
+            panic!("no attributes")
+        };
+        attributes.contains_key("ipv6.deny_all_igw_traffic")
+    };
+    assert!(given(&inventory));
+    inventory.load_balancers[0].ip_address_type = "ipv4".into();
+    assert!(!given(&inventory));
+}
+
 const BALANCER: [&str; 7] = [
     "create-load-balancer",
     "set-load-balancer-attributes",

@@ -272,7 +272,7 @@ fn a_notice_that_fails_changes_nothing_and_is_not_tried_for_ever() {
 
 #[test]
 fn only_what_was_asked_for_is_told() {
-    let mut lab = started(&format!("{}", NOTIFY.replace("webhook:", "on: [rollback], webhook:")));
+    let mut lab = started(&NOTIFY.replace("webhook:", "on: [rollback], webhook:"));
     lab.advance(false, false);
     assert!(lab.sim.universe().messages.is_empty());
     lab.rollback(false);

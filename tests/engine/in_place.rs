@@ -201,7 +201,7 @@ fn the_plan_says_what_others_may_notice() {
     assert!(!text.contains("twice the tasks"), "{text}");
     let saving = plan.savings().into_iter().find(|s| s.command.contains("servicediscovery")).unwrap();
     assert!(saving.provided.contains("web-ipv6.prod.local"), "{saving:?}");
-    let commands = plan.home_commands();
+    let commands = plan.home_commands(&migrate::operation::Made::new(), &[]);
     assert_eq!(commands.len(), 1);
     let command = &commands[0].1;
     for part in ["--service-registries", "subnet-dual-a", "--no-enable-execute-command", "wait services-stable"] {
@@ -211,5 +211,5 @@ fn the_plan_says_what_others_may_notice() {
     let Ok(plan) = staged.plan() else { panic!("a plan") };
     let text = migrate::report::plan::text(&plan, epoch());
     assert!(text.contains("20%: 1 green tasks beside 4 of blue are 20%"), "{text}");
-    assert_eq!(plan.home_commands().len(), 2);
+    assert_eq!(plan.home_commands(&migrate::operation::Made::new(), &[]).len(), 2);
 }

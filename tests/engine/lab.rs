@@ -13,13 +13,15 @@ use migrate::execute::ask::{self, Ask, Retire, Return};
 use migrate::execute::{Observer, Run, Stop, removes_green};
 use migrate::finding::{Finding, blocks};
 use migrate::inventory::Inventory;
+use migrate::inventory::record::same_records;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
-use migrate::operation::{TASK_DEFINITION, green_key, pair};
+use migrate::operation::{TASK_DEFINITION, green_key, green_name, pair};
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
 use migrate::report::outcome::standing;
+use migrate::traffic::records::record_sets;
 use migrate::traffic::{Pair, Share, at_share, green_tasks, same};
 use serde_json::Value;
 
@@ -237,6 +239,40 @@ stages:
 health: { alarms: [web-errors] }
 ";
 
+/// The same over records.
+pub const BY_RECORDS: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { dns_weights: {} }
+stages:
+  - { green: 10%, bake: 5m }
+  - { green: 50%, bake: 5m, approve: true }
+  - { green: 100%, bake: 6m }
+";
+
+/// A smoke test before the first stage, hooks around every shift, and a topic that is told.
+pub const SMOKE_AND_HOOKS: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { listener_weights: {} }
+stages:
+  - { green: 10%, bake: 5m, smoke: { http: \"https://web.example.com/health\", expect: { body: ok } } }
+  - { green: 100%, bake: 6m }
+hooks:
+  before_shift: [{ command: { run: [before] } }]
+  after_shift: [{ command: { run: [after] } }]
+  on_hold: [{ command: { run: [hold] } }]
+  on_rollback: [{ command: { run: [rollback] } }]
+  on_finish: [{ command: { run: [finish] } }]
+notify: { sns: [\"arn:aws:sns:us-east-1:123456789012:deploys\"], on: [hold, rollback] }
+";
+
 impl Lab {
     pub fn new(playbook: Playbook, scenario: Scenario, seed: u64) -> Lab {
         let universe = Universe::for_playbook(&playbook, scenario, seed, epoch());
@@ -434,6 +470,22 @@ impl Lab {
             Shift::InPlace(_) => self.assert_service_as_told(&progress),
             _ => {}
         }
+        if matches!(self.playbook.shift, Shift::DnsWeights(_)) {
+            self.assert_records_as_told(&progress);
+        }
+    }
+
+    fn assert_records_as_told(&self, progress: &Progress) {
+        let plan = &progress.header.plan;
+        let green = green_name(&progress.header.run, &plan.inventory, &progress.made).expect("green's load balancer");
+        let universe = self.sim.universe();
+        for set in record_sets(&plan.inventory) {
+            let zone = &universe.names.zones[&set.zone.id].records.actual;
+            let shown: Vec<_> = zone.iter().filter(|r| r.name == set.name && r.kind == set.kind).cloned().collect();
+            let told = set.at_share(&green, progress.share);
+            let what = set.place();
+            assert!(same_records(&shown, &told), "{what} shows {shown:?}, the journal says {told:?}\n{}", self.story());
+        }
     }
 
     fn assert_routes_as_told(&self, progress: &Progress) {
@@ -467,7 +519,8 @@ impl Lab {
     fn assert_fleets_as_told(&self, progress: &Progress) {
         let universe = self.sim.universe();
         let actual = |key: &str| universe.services[key].service.actual.clone();
-        let (blue, green) = (actual("prod/web"), actual("prod/web-ipv6"));
+        let blue = universe.blue.service.clone();
+        let (blue, green) = (actual(&blue), actual(&format!("{blue}-ipv6")));
         let count = green_tasks(blue.desired_count, progress.share);
         assert_eq!((blue.desired_count, green.desired_count), (4, count), "{}", self.story());
         assert_eq!(blue.registries.is_empty(), progress.share == Share::ALL, "{}", self.story());

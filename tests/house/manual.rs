@@ -61,6 +61,7 @@ fn the_policy_in_the_readme_is_what_the_adapter_calls() {
         "elasticloadbalancing",
         "cloudwatch",
         "application-autoscaling",
+        "route53",
         "sns",
         "sts",
         "servicediscovery",

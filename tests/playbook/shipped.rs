@@ -15,7 +15,9 @@ fn each_is_sound_and_only_the_bold_one_is_warned_about() {
             "internal-cloud-map.yaml",
             "internal-fleets.yaml",
             "linear.yaml",
-            "quickstart.yaml"
+            "quickstart.yaml",
+            "route53-weighted.yaml",
+            "smoke-and-hooks.yaml"
         ]
     );
     for (name, text) in &playbooks {

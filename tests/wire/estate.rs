@@ -137,6 +137,14 @@ impl Estate {
         self.python(&["metrics", "--load-balancer", balancer, "--green", dimension, "--green-errors", error_rate]);
     }
 
+    /// The same under a load balancer of green's own, with so many requests a minute.
+    pub fn green_metrics_of(&self, balancer: &str, requests: &str) {
+        let group = self.green_group().expect("green's target group");
+        let dimension = group.rsplit(':').next().unwrap_or_default();
+        let amount = ["--green-requests", requests];
+        self.python(&[&["metrics", "--load-balancer", balancer, "--green", dimension], &amount[..]].concat());
+    }
+
     /// Somebody else changes one weight of a rule.
     pub fn foreign_weight(&self, rule: &str, group: &str, weight: u32) {
         self.python(&["foreign", "--rule", rule, "--group", group, "--weight", &weight.to_string()]);

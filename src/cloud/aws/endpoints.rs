@@ -9,11 +9,12 @@ use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
 /// The service ids of the SDKs in use, as they name the settings `AWS_ENDPOINT_URL_<SERVICE>`.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "ECS",
     "Elastic Load Balancing v2",
     "CloudWatch",
     "Application Auto Scaling",
+    "Route 53",
     "STS",
     "ServiceDiscovery",
     "SNS",

@@ -15,7 +15,7 @@ use crate::cloud::{Cause, CloudError, NewRule, RouteWrite};
 use crate::inventory::{Route, RouteAt};
 
 const DESCRIBE_LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
-const CREATE_RULE: &str = "elasticloadbalancing:CreateRule";
+pub(super) const CREATE_RULE: &str = "elasticloadbalancing:CreateRule";
 /// The greatest page of the ELBv2 API.
 const PAGE: i32 = 400;
 /// Rules that are described in one call by their ARNs.
@@ -173,11 +173,11 @@ impl Elb {
     }
 }
 
-fn is_taken(error: &sdk::error::SdkError<sdk::operation::create_rule::CreateRuleError>) -> bool {
+pub(super) fn is_taken(error: &sdk::error::SdkError<sdk::operation::create_rule::CreateRuleError>) -> bool {
     error.as_service_error().is_some_and(|error| error.is_priority_in_use_exception())
 }
 
-fn created_rule(answer: &[elb::Rule]) -> Result<String, CloudError> {
+pub(super) fn created_rule(answer: &[elb::Rule]) -> Result<String, CloudError> {
     let rule = answer.first().and_then(elb::Rule::rule_arn).map(str::to_string);
     rule.ok_or_else(|| CloudError {
         operation: CREATE_RULE.to_string(),

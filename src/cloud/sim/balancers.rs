@@ -1,7 +1,6 @@
 //! Load balancers that are copied: their parts, their becoming, and what ELBv2 and WAF refuse.
 //!
-//! Where requests go is in the routes, here as elsewhere; this adds what a load balancer has besides, and
-//! the share of all requests that records lead to it. A new one needs minutes until it works, and a deleted
+//! Where requests go is in the routes, here as elsewhere; this adds what a load balancer has besides. A new one needs minutes until it works, and a deleted
 //! one frees its name at once but its target groups only after a while.
 
 use std::collections::BTreeMap;
@@ -40,8 +39,6 @@ pub struct SimBalancer {
     pub parts: Anatomy,
     /// Transforms of its rules, by the rule's ARN.
     pub transforms: BTreeMap<String, Vec<Value>>,
-    /// Share of all requests that reach it, from 0 to 1.
-    pub share: f64,
     /// Until then reads do not show it.
     pub visible_from: DateTime<Utc>,
     /// Until then it is `provisioning`.
@@ -164,18 +161,6 @@ impl Universe {
         self.balancers.values().filter(held).map(|s| s.parts.load_balancer.clone()).collect()
     }
 
-    /// Share of all requests that reach this load balancer.
-    pub(super) fn balancer_share(&self, arn: &str) -> f64 {
-        self.balancers.get(arn).map_or(1.0, |s| s.share)
-    }
-
-    /// Says what share of all requests the records lead to this load balancer.
-    pub fn set_balancer_share(&mut self, arn: &str, share: f64) {
-        if let Some(found) = self.balancers.get_mut(arn) {
-            found.share = share;
-        }
-    }
-
     /// Whether requests that reach this load balancer find nobody: it is gone, or does not work yet.
     pub(super) fn balancer_is_deaf(&self, arn: &str) -> bool {
         self.balancers.get(arn).is_some_and(|s| s.departed.is_some() || self.now < s.active_from)
@@ -268,7 +253,6 @@ impl Universe {
         let made = SimBalancer {
             parts,
             transforms: BTreeMap::new(),
-            share: 0.0,
             visible_from: self.now + self.lag(),
             active_from: self.now + provisioning,
             departed: None,
@@ -404,7 +388,7 @@ impl Universe {
         if !is_ours(&parts.tags) {
             self.violate(ViolationKind::ForeignDeleted, format!("load balancer {arn}"));
         }
-        if self.balancer_share(arn) > 0.0 {
+        if self.is_asked(arn) {
             self.violate(ViolationKind::TrafficUnserved, format!("records lead to the deleted load balancer {arn}"));
         }
         let used = self.routes.values().filter(|r| r.route.actual.load_balancer == arn);

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::ecs::{Rollout, SimService};
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
+use super::names::SimNames;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::tasks::SimTask;
@@ -57,6 +58,10 @@ impl Universe {
         universe.add_task_definition(playbook);
         universe.add_blue(playbook, &groups);
         universe.add_routes(playbook, &groups);
+        if let Shift::DnsWeights(wish) = &playbook.shift {
+            let blue = groups.iter().flat_map(|g| universe.load_balancers_of(g)).next();
+            universe.add_names(wish, &blue.unwrap_or_default());
+        }
         universe.add_scaling(playbook);
         for name in &playbook.health.alarms {
             universe.alarms.insert(name.clone(), alarm(name));
@@ -382,6 +387,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         alarms: BTreeMap::new(),
         registries: BTreeMap::new(),
         messages: Vec::new(),
+        unborn_rules: BTreeMap::new(),
         traffic: Traffic {
             per_minute: PER_MINUTE,
             base_errors: 0.001,
@@ -389,6 +395,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
             epochs: Vec::new(),
             green_since: None,
         },
+        names: SimNames::default(),
         next_tick: now.duration_trunc(minute).unwrap_or(now) + minute,
         next_id: 0,
     }

@@ -125,8 +125,11 @@ impl Traffic {
 }
 
 impl Universe {
-    /// Whether any request can still go to blue: a route that is not ours gives it weight.
+    /// Whether any request can still go to blue: a route that is not ours gives it weight, or a record.
     pub(super) fn blue_is_needed(&self) -> bool {
+        if !self.names.zones.is_empty() {
+            return self.blue_is_named();
+        }
         let reached = |r: &&SimRoute| !is_ours(&r.tags) && self.balancer_share(&r.route.actual.load_balancer) > 0.0;
         let routes = self.routes.values().filter(reached).map(|r| &r.route.actual);
         let mut weighted = routes.flat_map(forwards).filter(|(_, weight)| *weight > 0);
@@ -180,11 +183,11 @@ impl Universe {
 
     /// The weights that no healthy target stands behind, and the requests that nobody answers.
     pub(super) fn unhealthy_weights(&self) -> Vec<(ViolationKind, String)> {
-        let mut found = Vec::new();
+        let mut found = self.unhealthy_records();
         // What is ours matters from the moment that requests reach it: a probe never, a copy when records
-        // lead to its load balancer.
-        let reached = |r: &SimRoute| self.balancer_share(&r.route.actual.load_balancer) > 0.0;
-        let matters = |r: &&SimRoute| (!is_ours(&r.tags) && reached(r)) || self.requests_of(r) > 0.0;
+        // lead to its load balancer. Clients that mind no TTL are nobody's fault.
+        let reached = |r: &SimRoute| self.is_asked(&r.route.actual.load_balancer);
+        let matters = |r: &&SimRoute| reached(r) && (!is_ours(&r.tags) || self.requests_of(r) > 0.0);
         for stored in self.routes.values().filter(matters) {
             let route = &stored.route.actual;
             let requests = self.requests_of(stored);

@@ -17,6 +17,7 @@ use super::balancers::SimBalancer;
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
+use super::names::SimNames;
 use super::notices::SimMessage;
 use super::registries::SimRegistry;
 use super::scaling::SimScaling;
@@ -73,7 +74,13 @@ pub struct Universe {
     /// Messages that were sent to topics, oldest first.
     #[serde(default)]
     pub messages: Vec<SimMessage>,
+    /// Test rules that not every read shows yet, and when each will.
+    #[serde(default)]
+    pub unborn_rules: BTreeMap<String, DateTime<Utc>>,
     pub traffic: Traffic,
+    /// Hosted zones, where traffic moves by records.
+    #[serde(default)]
+    pub names: SimNames,
     /// The next full minute, in which auto scaling looks at the load.
     pub next_tick: DateTime<Utc>,
     pub next_id: u64,
@@ -202,10 +209,11 @@ impl Universe {
         loop {
             let tasks = self.services.values().filter_map(|s| s.next_event(self.now)).min();
             let tick = (!self.scaling.is_empty()).then_some(self.next_tick);
-            let Some(due) = tasks.into_iter().chain(tick).min().filter(|due| *due <= to) else { break };
+            let answer = self.next_answer();
+            let Some(due) = tasks.into_iter().chain(tick).chain(answer).min().filter(|due| *due <= to) else { break };
             self.now = self.now.max(due);
             // A minute in which auto scaling changes nothing has no consequences.
-            if self.tick_scaling() || tasks == Some(due) {
+            if self.tick_scaling() || tasks == Some(due) || answer == Some(due) {
                 self.settle();
             }
         }
@@ -215,6 +223,7 @@ impl Universe {
     /// Draws all consequences of what the world did.
     pub fn settle(&mut self) {
         self.reconcile_services();
+        self.publish_names();
         self.record_traffic();
         self.note_discovery();
     }
@@ -278,6 +287,8 @@ impl Universe {
         // Auto scaling bears no tags here: whose it is, its service says.
         let owned = |s: &&SimScaling| self.services.get(&s.service).is_none_or(|of| shown(&of.service.actual.tags));
         let scaling: Vec<Value> = self.scaling.values().filter(owned).map(|s| json!(s.target)).collect();
+        let zones: Vec<Value> =
+            self.names.zones.values().map(|z| json!({ "zone": z.zone, "records": z.records.actual })).collect();
         let tags_of = |arn: &String| self.balancers.get(arn).map(|s| s.parts.tags.clone()).unwrap_or_default();
         let balancers: BTreeMap<&String, &LoadBalancer> =
             self.load_balancers.iter().filter(|(arn, _)| shown(&tags_of(arn))).collect();
@@ -292,6 +303,7 @@ impl Universe {
             })
             .collect();
         json!({
+            "zones": zones,
             "load_balancers": balancers,
             "anatomies": parts,
             "routes": routes,

@@ -32,7 +32,7 @@ impl Universe {
             web_acl: Some(format!("arn:aws:wafv2:{region}:{account}:regional/webacl/edge/0a1b2c3d")),
             ..Anatomy::default()
         };
-        self.balancers.insert(balancer.to_owned(), long_there(parts, 1.0, self));
+        self.balancers.insert(balancer.to_owned(), long_there(parts, self));
     }
 
     /// An HTTPS listener of the load balancer, whose actions are among the routes.
@@ -86,17 +86,16 @@ impl Universe {
             web_acl,
             ..Anatomy::default()
         };
-        self.balancers.insert(arn.clone(), long_there(parts, 0.0, self));
+        self.balancers.insert(arn.clone(), long_there(parts, self));
         let balancer = LoadBalancer { arn: arn.clone(), name, dns_name: dns_name.to_lowercase(), ..model };
         self.load_balancers.insert(arn, balancer);
     }
 }
 
-fn long_there(parts: Anatomy, share: f64, universe: &Universe) -> SimBalancer {
+fn long_there(parts: Anatomy, universe: &Universe) -> SimBalancer {
     SimBalancer {
         parts,
         transforms: BTreeMap::new(),
-        share,
         visible_from: universe.now,
         active_from: universe.now,
         departed: None,
