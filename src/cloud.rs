@@ -27,8 +27,8 @@ use self::ties::Ties;
 use self::trials::Trials;
 pub use crate::gate::{Counted, Counts, LevelQuery, LevelSource, Minute};
 use crate::inventory::{
-    Action, Alarm, LoadBalancer, Record, Route, RouteAt, ScalableTarget, Service, Suspension, TargetGroup,
-    TargetHealth, Task, TaskDefinition,
+    Action, Alarm, LoadBalancer, Record, Route, RouteAt, ScalableTarget, Service, ServiceRegistry, Suspension,
+    TargetGroup, TargetHealth, Task, TaskDefinition,
 };
 
 /// Everything that `migrate` asks of a cloud. What only some ways of moving traffic need stands in
@@ -228,6 +228,9 @@ pub struct NewService {
     pub security_groups: Vec<String>,
     /// The copied service's target groups and what replaces each.
     pub target_groups: BTreeMap<String, String>,
+    /// Cloud Map services in which it is registered.
+    #[serde(default)]
+    pub registries: Vec<ServiceRegistry>,
     pub tags: BTreeMap<String, String>,
     /// At most 36 characters of printable ASCII.
     pub client_token: String,

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use crate::clock::{Clock, Wake};
+use crate::cloud::registries::ConsumerSearch;
 use crate::cloud::{Cause, Cloud, CloudError, Identity, Watch};
 use crate::finding::Finding;
-use crate::inventory::{Inventory, LoadBalancer, Service, TargetGroup};
+use crate::inventory::{Consumers, Inventory, LoadBalancer, Registry, Service, TargetGroup};
 use crate::playbook::{Playbook, Shift};
 
 /// What discovery came to.
@@ -31,6 +32,8 @@ pub struct Found {
 
 /// Reads before a throttled one is given up, on top of the SDK's own attempts.
 const READS: u32 = 5;
+/// Services of the cluster that are searched for the name of the one that moves.
+const SERVICES_SEARCHED: usize = 100;
 
 /// Reads the estate around the playbook's service.
 pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Result<Discovery, CloudError> {
@@ -50,10 +53,15 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         return Ok(Discovery::Missing(vec![missing_service(cluster, name, &identity)]));
     };
     let task_definition = patiently(clock, || cloud.task_definition(&service.task_definition))?;
-    let chosen = match choose_groups(playbook, &service, cloud, clock)? {
-        Ok(groups) => groups,
-        Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+    let in_place = matches!(playbook.shift, Shift::InPlace(_));
+    let chosen = match in_place {
+        true => Vec::new(),
+        false => match choose_groups(playbook, &service, cloud, clock)? {
+            Ok(groups) => groups,
+            Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+        },
     };
+    let found_by = if in_place { found_by(playbook, &service, cloud, clock)? } else { FoundBy::default() };
     let mut balancers: Vec<String> = chosen.iter().flat_map(|g| g.load_balancers.clone()).collect();
     balancers.sort();
     balancers.dedup();
@@ -97,6 +105,9 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         routes: patiently(clock, || cloud.routes(&balancers))?,
         scaling: first.scaling,
         alarms,
+        registries: found_by.registries,
+        green_registry: found_by.green_registry,
+        consumers: found_by.consumers,
         topics: topics(cloud, clock, playbook)?,
         green_balancer,
         anatomies,
@@ -105,6 +116,39 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         service,
     };
     Ok(Discovery::Found(Box::new(Found { inventory, identity })))
+}
+
+/// How a service without a load balancer is found.
+#[derive(Default)]
+struct FoundBy {
+    registries: Vec<Registry>,
+    green_registry: Option<Registry>,
+    consumers: Consumers,
+}
+
+fn found_by(
+    playbook: &Playbook,
+    service: &Service,
+    cloud: &dyn Cloud,
+    clock: &dyn Clock,
+) -> Result<FoundBy, CloudError> {
+    let arns: Vec<String> = service.registries.iter().map(|r| r.arn.clone()).collect();
+    let registries = if arns.is_empty() { Vec::new() } else { patiently(clock, || cloud.registries(&arns))? };
+    let namespace = registries.first().map(|r| r.namespace.id.clone());
+    let green_registry = match (playbook.new_registry_name(&registries), namespace) {
+        (Some(name), Some(namespace)) => patiently(clock, || cloud.registry_named(&namespace, &name))?,
+        _ => None,
+    };
+    let search = ConsumerSearch {
+        cluster: service.cluster.clone(),
+        except: service.name.clone(),
+        names: registries.iter().filter(|r| !r.records.is_empty()).map(Registry::address).collect(),
+        namespace: service.service_connect.clone(),
+        most: SERVICES_SEARCHED,
+    };
+    let asked = !search.names.is_empty() || search.namespace.is_some();
+    let consumers = if asked { patiently(clock, || cloud.consumers(&search))? } else { Consumers::default() };
+    Ok(FoundBy { registries, green_registry, consumers })
 }
 
 /// The topics of the playbook, each with why it cannot be used, where it cannot.
@@ -202,8 +246,11 @@ fn missing_service(cluster: &str, name: &str, identity: &Identity) -> Finding {
 
 fn no_groups(playbook: &Playbook, service: &Service) -> Finding {
     if service.load_balancers.is_empty() {
-        return Finding::block("no-load-balancer", format!("the service `{}` is behind no load balancer", service.name))
-            .remedy("listener weights need a service behind an Application Load Balancer; services without one cannot be migrated by this version");
+        return Finding::block(
+            "no-load-balancer",
+            format!("the service `{}` is behind no load balancer", service.name),
+        )
+        .remedy("write `shift: { in_place: {} }`: a service without a load balancer is updated in place");
     }
     let containers: Vec<String> = service.load_balancers.iter().map(|l| l.container.clone()).collect();
     let asked = playbook.service.container.clone().unwrap_or_default();

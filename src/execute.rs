@@ -21,7 +21,7 @@ use crate::journal::store::{JournalError, Store};
 use crate::journal::{Cause, Event, HoldReason, Record, Settlement};
 use crate::operation::{Fleet, HoldScaling, Operation, Outcome, Scene, TASK_DEFINITION};
 use crate::plan::digest;
-use crate::playbook::{AfterRollback, OnCancel};
+use crate::playbook::{AfterRollback, OnCancel, Shift};
 use crate::traffic::Share;
 use decide::{Step, decide};
 
@@ -229,7 +229,13 @@ impl<'a> Run<'a> {
     /// How long an operation, or its undo, may be "not yet".
     fn patience(&self, operation: &Operation) -> TimeDelta {
         let drain = |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(3600) + PATIENCE_SECONDS);
+        let rollout = self.progress.header.plan.playbook.health.start_timeout.0;
+        let rollout = TimeDelta::from_std(rollout).unwrap_or(TimeDelta::MAX);
+        let in_place = matches!(self.progress.header.plan.playbook.shift, Shift::InPlace(_));
         match operation {
+            // Traffic moves there by replacing tasks.
+            Operation::Shift { .. } if in_place => rollout,
+            Operation::GoHome if in_place => rollout.max(TimeDelta::seconds(PATIENCE_SECONDS)),
             Operation::AwaitGreen { timeout } => TimeDelta::from_std(timeout.0).unwrap_or(TimeDelta::MAX),
             Operation::Drain { seconds } => drain(*seconds),
             // A service that is deleted lets its targets drain first, like blue at the end.
@@ -263,6 +269,11 @@ impl<'a> Run<'a> {
             Err(error) if operation.only_waits() && error.cause.passes() => (error.to_string(), false),
             Err(error) if error.cause.changed_nothing() => return Ok(Some(Settlement::NotDone(error))),
             Err(error) => return Ok(Some(Settlement::Unknown(error))),
+            Ok(Outcome::Worse(reason)) => {
+                let remove_green = removes_green(&self.progress, false);
+                self.append(Event::Unwinding { cause: Cause::Gate, reason, remove_green })?;
+                return Ok(None);
+            }
             Ok(Outcome::NotYet(why)) => (why, false),
             Ok(Outcome::Never(why)) => (why, true),
         };

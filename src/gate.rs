@@ -263,7 +263,10 @@ fn hosts(criteria: &Criteria, evidence: &Evidence) -> Objection {
     if healthy >= wanted {
         return None;
     }
-    let numbers = format!("{healthy} of {wanted} green targets are healthy");
+    let numbers = match criteria.counted {
+        Counted::Nothing => format!("{healthy} of {wanted} tasks run"),
+        Counted::Requests | Counted::Flows => format!("{healthy} of {wanted} green targets are healthy"),
+    };
     if healthy * 2 <= wanted { Some((Verdict::Degraded, numbers)) } else { Some((Verdict::NotEnoughEvidence, numbers)) }
 }
 

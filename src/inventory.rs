@@ -6,6 +6,7 @@
 //! we never edit it.
 
 pub mod balancer;
+mod discovery;
 pub mod image;
 pub mod record;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::balancer::Anatomy;
+pub use self::discovery::{Consumers, Namespace, Registry, RegistryRecord, RollingUpdate, ServiceRegistry};
 pub use self::record::{AliasTarget, HostedName, Record, ResourceRecord, Zone};
 
 /// The estate of one migration, as it was discovered.
@@ -37,6 +39,15 @@ pub struct Inventory {
     pub scaling: Option<ScalableTarget>,
     /// The alarms that the playbook names, those that exist.
     pub alarms: Vec<Alarm>,
+    /// The Cloud Map services in which blue is registered, where they were asked for.
+    #[serde(default)]
+    pub registries: Vec<Registry>,
+    /// A Cloud Map service that has the name of the one to be created already.
+    #[serde(default)]
+    pub green_registry: Option<Registry>,
+    /// Who seems to find blue by its name.
+    #[serde(default)]
+    pub consumers: Consumers,
     /// The SNS topics that the playbook names, each with why it cannot be used, where it cannot.
     #[serde(default)]
     pub topics: BTreeMap<String, Option<String>>,
@@ -117,11 +128,20 @@ pub struct Service {
     pub managed_by: Option<String>,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
+    /// Whether tasks get public IPv4 addresses.
+    #[serde(default)]
+    pub assigns_public_ip: bool,
     pub load_balancers: Vec<ServiceLoadBalancer>,
     pub deployments: Vec<Deployment>,
-    pub service_registries: Vec<String>,
+    #[serde(default)]
+    pub registries: Vec<ServiceRegistry>,
     /// Whether the service publishes endpoints through Service Connect.
     pub publishes_service_connect: bool,
+    /// Namespace of Service Connect, where it is enabled.
+    #[serde(default)]
+    pub service_connect: Option<String>,
+    #[serde(default)]
+    pub rolling: RollingUpdate,
     pub execute_command: bool,
     pub grace_period_seconds: Option<u32>,
     pub tags: BTreeMap<String, String>,
@@ -163,6 +183,8 @@ pub struct Deployment {
     pub desired_count: u32,
     pub running_count: u32,
     pub failed_tasks: u32,
+    #[serde(default)]
+    pub subnets: Vec<String>,
 }
 
 /// A task definition, as far as it is judged or shown. A clone moves the SDK's structure whole.
@@ -406,6 +428,9 @@ pub struct Task {
     /// `RUNNING`, `STOPPED`, ...
     pub status: String,
     pub ipv6: Option<String>,
+    /// By the health checks of its containers: `HEALTHY`, `UNHEALTHY`, or `UNKNOWN` without any.
+    #[serde(default)]
+    pub health: Option<String>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
     /// Exit codes and reasons of its containers.

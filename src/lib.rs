@@ -11,6 +11,7 @@
 //! | playbook | what the user wishes, in YAML |
 //! | inventory | what exists: services, task definitions, target groups, routes, alarms |
 //! | route | a listener's default action or a rule: a list of actions with weights |
+//! | registry | a Cloud Map service: what finds a service that has no load balancer |
 //! | record, record set | what Route 53 answers to a name and type: one record, or several with weights |
 //! | finding | something wrong or notable, with severity, evidence and remedy |
 //! | plan | the ordered operations that lead from the inventory to the playbook |

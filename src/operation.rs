@@ -12,6 +12,7 @@ mod green;
 mod in_place;
 mod quiet;
 mod records;
+mod registry;
 mod routes;
 mod scaling;
 mod smoke;
@@ -27,12 +28,13 @@ pub use self::balancer::{AwaitBalancer, CopyListeners, ListenerCopy, RuleCopy};
 pub use self::commands::{drifted_record_command, home_commands, record_commands, share_commands};
 pub use self::records::green_name;
 pub use self::swap::{FLOW_SECONDS, IDLE_SECONDS};
-pub use self::way::{places, shown, strayed};
+pub use self::way::{Hosts, hosts, places, shown, strayed};
 use crate::clock::Clock;
 use crate::cloud::balancers::NewLoadBalancer;
+use crate::cloud::registries::NewRegistry;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
 use crate::errand::Errands;
-use crate::inventory::{Action, Inventory, Route, Suspension};
+use crate::inventory::{Action, Inventory, Route, ServiceRegistry, Suspension};
 use crate::playbook::{Period, Playbook, Shift, Smoke};
 use crate::traffic::{Pair, Share, weights};
 
@@ -65,6 +67,8 @@ pub enum Operation {
         web_acl: String,
     },
     RegisterTaskDefinition(NewTaskDefinition),
+    /// A Cloud Map service that takes IPv6-only tasks.
+    CreateRegistry(NewRegistry),
     HoldScaling(HoldScaling),
     CopyScaling(CopyScaling),
     CreateService(CloneService),
@@ -241,6 +245,9 @@ pub struct CloneService {
     pub desired_count: u32,
     pub subnets: Vec<String>,
     pub security_groups: Vec<String>,
+    /// Cloud Map services in which it is registered.
+    #[serde(default)]
+    pub registries: Vec<ServiceRegistry>,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -250,6 +257,8 @@ pub type Made = BTreeMap<String, String>;
 
 /// The name under which green's task definition is made.
 pub const TASK_DEFINITION: &str = "task-definition";
+/// The name under which green's Cloud Map service is made.
+pub const REGISTRY: &str = "registry";
 /// The name under which the ARN of green's load balancer is made, where the run creates it.
 pub const GREEN_BALANCER: &str = "load-balancer";
 /// The name under which its DNS name is made.
@@ -318,6 +327,8 @@ pub enum Outcome {
     Partly(CloudError),
     /// Somebody else changed what this run owns; nothing of that was overwritten.
     Drift(Drift),
+    /// The cloud itself found green unfit and has turned back; so does the run.
+    Worse(String),
 }
 
 /// The world is not as the journal says, and we did not do it.
@@ -421,6 +432,7 @@ impl Operation {
             Operation::AwaitLoadBalancer(wait) => balancer::await_ready(scene, wait),
             Operation::AssociateWebAcl { web_acl } => balancer::associate_web_acl(scene, web_acl),
             Operation::RegisterTaskDefinition(new) => green::register(scene, new),
+            Operation::CreateRegistry(new) => registry::create(scene, new),
             Operation::HoldScaling(hold) => scaling::hold(scene, hold),
             Operation::CopyScaling(copy) => scaling::copy(scene, copy),
             Operation::CreateService(new) => green::create_service(scene, new),
@@ -451,6 +463,7 @@ impl Operation {
             Operation::CreateLoadBalancer(new) => balancer::delete(scene, new),
             Operation::CreateListeners(copy) => balancer::delete_listeners(scene, copy),
             Operation::RegisterTaskDefinition(new) => green::deregister(scene, new),
+            Operation::CreateRegistry(new) => registry::delete(scene, new),
             Operation::HoldScaling(hold) => scaling::release(scene, hold),
             Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
@@ -467,6 +480,7 @@ impl Operation {
             self,
             Operation::CreateTargetGroup(_)
                 | Operation::RegisterTaskDefinition(_)
+                | Operation::CreateRegistry(_)
                 | Operation::CreateService(_)
                 | Operation::CopyScaling(_)
                 | Operation::JoinRecords
@@ -526,6 +540,7 @@ impl Operation {
             Operation::AwaitLoadBalancer(_) => "wait until the load balancer works and is like blue's".to_owned(),
             Operation::AssociateWebAcl { .. } => "put the load balancer behind blue's web ACL".to_owned(),
             Operation::RegisterTaskDefinition(new) => format!("register the task definition {}", new.family),
+            Operation::CreateRegistry(new) => format!("create the Cloud Map service {} with AAAA records", new.name),
             Operation::HoldScaling(hold) => hold.title(),
             Operation::CopyScaling(copy) => {
                 format!("give {} the auto scaling of {}: {} to {} tasks", copy.service, copy.from, copy.min, copy.max)
@@ -565,6 +580,7 @@ impl Operation {
                 "until `migrate finish` that port is open to whom the security groups and routes let through"
             }
             Operation::HoldScaling(hold) => hold.effect(),
+            Operation::CreateRegistry(_) => "the namespace gains a name that leads nowhere yet",
             Operation::CreateLoadBalancer(_) => {
                 "a second load balancer is paid for by the hour, with its public IPv4 addresses, until one is deleted"
             }

@@ -131,7 +131,7 @@ impl Plan {
                 let green = green_name(&self.playbook.name, &self.inventory, made);
                 record_commands(&self.inventory, green.as_ref(), written)
             }
-            _ => home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>()),
+            _ => home_commands(&self.inventory, &self.playbook, &self.routes().collect::<Vec<_>>()),
         }
     }
 
@@ -240,6 +240,8 @@ impl Plan {
             i.anatomies,
             i.routes,
             i.scaling,
+            i.service.registries,
+            i.registries.iter().map(|r| (&r.arn, &r.records)).collect::<Vec<_>>(),
             i.green_balancer,
             i.names,
             self.prepare,
@@ -265,6 +267,7 @@ impl Plan {
         let balancers = |i: &Inventory| (i.load_balancers.clone(), i.green_balancer.clone(), i.anatomies.clone());
         compare("a load balancer", balancers(old) == balancers(new));
         compare("a listener or rule", old.routes == new.routes);
+        compare("blue's registration in Cloud Map", old.service.registries == new.service.registries);
         compare("a record", old.names == new.names);
         compare("green's load balancer", old.green_balancer == new.green_balancer);
         compare("blue's auto scaling", old.scaling == new.scaling);
@@ -389,6 +392,7 @@ fn clone_service(playbook: &Playbook, inventory: &Inventory) -> CloneService {
         desired_count: playbook.green.desired_count.unwrap_or(blue.desired_count),
         subnets: playbook.green.network.subnets.clone(),
         security_groups: if wished.is_empty() { blue.security_groups.clone() } else { wished.clone() },
+        registries: Vec::new(),
         tags: tags(playbook, &blue.tags),
     }
 }

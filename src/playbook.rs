@@ -35,7 +35,7 @@ pub use self::decode::{Decoded, decode};
 pub use self::field::{Field, SECTIONS, Section};
 pub use self::schema::schema;
 use crate::gate::{Level, LevelQuery, LevelSource};
-use crate::inventory::TargetGroup;
+use crate::inventory::{Registry, TargetGroup};
 use crate::traffic::Share;
 
 /// A whole playbook, defaults filled in.
@@ -213,6 +213,10 @@ pub struct InPlace {
     /// Whether green stands beside blue and both are scaled in proportion to the stage, where service
     /// discovery can name both; otherwise the service is updated at once.
     pub staged: bool,
+    /// Name of the Cloud Map service that is created where blue's has A records, which IPv6-only tasks
+    /// cannot be registered in; by default `<its name>-ipv6`. Not with `staged`.
+    #[schemars(length(min = 1, max = 127))]
+    pub registry: Option<String>,
 }
 
 impl Shift {
@@ -228,7 +232,7 @@ impl Shift {
 
     /// Whether traffic can only move all at once, so that there is one stage, of 100 %.
     pub fn at_once(&self) -> bool {
-        matches!(self, Shift::ListenerSwap(_) | Shift::InPlace(InPlace { staged: false }))
+        matches!(self, Shift::ListenerSwap(_) | Shift::InPlace(InPlace { staged: false, .. }))
     }
 }
 
@@ -537,6 +541,14 @@ impl Default for Finish {
 }
 
 impl Playbook {
+    /// Name of the Cloud Map service that has to be created, where one of blue's takes no IPv6-only
+    /// tasks and the service is updated at once.
+    pub fn new_registry_name(&self, registries: &[Registry]) -> Option<String> {
+        let Shift::InPlace(InPlace { staged: false, registry }) = &self.shift else { return None };
+        let old = registries.iter().find(|r| !r.takes_ipv6_only())?;
+        Some(registry.clone().unwrap_or_else(|| format!("{}-ipv6", old.name)))
+    }
+
     /// The same with its fallback for the way to move traffic; `None` where it has none.
     pub fn fallen_back(&self) -> Option<Playbook> {
         let Shift::ListenerWeights(ListenerWeights { fallback: Some(Fallback::DnsWeights(dns)), .. }) = &self.shift

@@ -39,6 +39,31 @@ impl Share {
     }
 }
 
+/// Green never has more than so many times blue's tasks: what a share above 75 % would cost.
+const GREEN_PER_BLUE: u32 = 3;
+
+/// Green's tasks beside so many of blue's, where consumers choose among all tasks alike: at `p` % they
+/// are `p` % of all, as near as whole tasks come; at least one, and at most three times blue's. At
+/// 100 % green has as many as blue, which is then out of discovery.
+pub fn green_tasks(blue: u32, share: Share) -> u32 {
+    match share {
+        Share::NONE => 0,
+        Share::ALL => blue,
+        Share(permille) => {
+            let (blue, permille) = (u64::from(blue), u64::from(permille));
+            let rest = 1000 - permille;
+            let tasks = (blue * permille + rest / 2) / rest;
+            u32::try_from(tasks.clamp(1, (blue * u64::from(GREEN_PER_BLUE)).max(1))).unwrap_or(u32::MAX)
+        }
+    }
+}
+
+/// Percent of all tasks that are green's at this stage.
+pub fn shown_share(blue: u32, share: Share) -> f64 {
+    let green = f64::from(green_tasks(blue, share));
+    if share == Share::ALL { 100.0 } else { 100.0 * green / (green + f64::from(blue)).max(1.0) }
+}
+
 impl std::fmt::Display for Share {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 % 10 {
@@ -363,6 +388,28 @@ mod weights {
         let share: Share = share.parse().expect("a share");
         let split = at_share(&forward(groups), &pair(), share);
         weights(&split).iter().map(|(n, w)| format!("{n}={w}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn tasks_by_table() {
+        for (blue, percent, green) in [
+            (4, 0, 0),
+            (4, 1, 1),
+            (4, 10, 1),
+            (4, 20, 1),
+            (4, 50, 4),
+            (4, 75, 12),
+            (4, 99, 12),
+            (4, 100, 4),
+            (100, 1, 1),
+        ] {
+            assert_eq!(
+                super::green_tasks(blue, super::Share::from_permille(percent * 10)),
+                green,
+                "{blue} at {percent}%"
+            );
+        }
+        assert!((super::shown_share(4, super::Share::from_permille(10)) - 20.0).abs() < 1e-9);
     }
 
     #[test]

@@ -5,10 +5,13 @@
 //! or exactly the origin.
 
 mod assessment;
+mod assessment_in_place;
 mod balancers;
 mod drift;
+mod fleets;
 mod fold;
 mod hooks;
+mod in_place;
 mod lab;
 mod names;
 mod paths;

@@ -7,6 +7,7 @@
 
 mod around;
 mod balancers;
+mod discovery;
 mod estate;
 mod faults;
 mod itself;

@@ -28,7 +28,7 @@ fn unusable(topic: &str, inventory: &Inventory) -> Finding {
 fn smoke(playbook: &Playbook) -> Option<Finding> {
     let mut tests = playbook.stages.iter().filter_map(|s| s.smoke.as_ref());
     match &playbook.shift {
-        Shift::InPlace(InPlace { staged: false }) => tests.next().map(|_| {
+        Shift::InPlace(InPlace { staged: false, .. }) => tests.next().map(|_| {
             Finding::block("smoke-in-place", "`in_place` has no green that a smoke test could ask before the shift")
                 .evidence("the service itself is updated, and its new tasks serve at once")
                 .remedy("remove `smoke`; an `after_shift` hook can ask the service once it is updated")

@@ -2,7 +2,7 @@
 
 use crate::finding::Finding;
 use crate::inventory::{Inventory, Service};
-use crate::playbook::Playbook;
+use crate::playbook::{Playbook, Shift};
 
 pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
     let service = &inventory.service;
@@ -11,21 +11,21 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
         stable(service),
         managed(service),
         controller(service),
-        strategy(service),
+        strategy(service).filter(|_| !matches!(playbook.shift, Shift::InPlace(_))),
         daemon(service),
         windows(service),
         platform_version(service),
-        service_connect(service),
-        registries(service),
+        service_connect(playbook, service),
+        registries(playbook, service),
         classic(service),
-        left_behind(inventory),
-        exec(service),
+        left_behind(playbook, inventory),
+        exec(playbook, service),
         subnets(playbook, service),
         subnets_unseen(playbook),
         green_name(playbook, inventory),
         code_owned(service),
-        scaling(inventory),
-        step_scaling(inventory),
+        scaling(playbook, inventory),
+        step_scaling(playbook, inventory),
     ];
     rules.into_iter().flatten().chain(alarms(playbook, inventory)).collect()
 }
@@ -109,18 +109,25 @@ fn platform_version(service: &Service) -> Option<Finding> {
     })
 }
 
-fn service_connect(service: &Service) -> Option<Finding> {
-    service.publishes_service_connect.then(|| {
+/// What an update in place makes of it is said in `in_place`.
+fn service_connect(playbook: &Playbook, service: &Service) -> Option<Finding> {
+    let in_place = matches!(playbook.shift, Shift::InPlace(_));
+    (service.publishes_service_connect && !in_place).then(|| {
+        let remedy = match service.load_balancers.is_empty() {
+            true => "update the service at once: `shift: { in_place: {} }`",
+            false => "unpublish the endpoints, or move their clients to the load balancer first; only a service without a load balancer can be updated in place, names and all",
+        };
         Finding::block("service-connect", "the service publishes endpoints through Service Connect")
             .evidence("discovery names and client aliases are unique in a namespace, so a parallel service cannot have them")
-            .remedy("this version cannot migrate it; unpublish the endpoints, or move their clients to the load balancer first")
+            .remedy(remedy)
     })
 }
 
-fn registries(service: &Service) -> Option<Finding> {
-    (!service.service_registries.is_empty()).then(|| {
+fn registries(playbook: &Playbook, service: &Service) -> Option<Finding> {
+    let in_place = matches!(playbook.shift, Shift::InPlace(_));
+    (!service.registries.is_empty() && !in_place).then(|| {
         Finding::warn("service-discovery", "the service is registered in Cloud Map")
-            .evidence(service.service_registries.join(", "))
+            .evidence(service.registries.iter().map(|r| r.arn.as_str()).collect::<Vec<_>>().join(", "))
             .remedy("green is not registered: clients that find the service through Cloud Map keep talking to blue, so move them to the load balancer before `migrate finish`")
     })
 }
@@ -134,7 +141,10 @@ fn classic(service: &Service) -> Option<Finding> {
     )
 }
 
-fn left_behind(inventory: &Inventory) -> Option<Finding> {
+fn left_behind(playbook: &Playbook, inventory: &Inventory) -> Option<Finding> {
+    if matches!(playbook.shift, Shift::InPlace(_)) {
+        return None;
+    }
     let left = inventory.left_behind();
     (!left.is_empty()).then(|| {
         Finding::warn("target-groups-left-behind", format!("{} of the service's target groups do not move", left.len()))
@@ -143,10 +153,13 @@ fn left_behind(inventory: &Inventory) -> Option<Finding> {
     })
 }
 
-fn exec(service: &Service) -> Option<Finding> {
+fn exec(playbook: &Playbook, service: &Service) -> Option<Finding> {
+    let remedy = match at_once(playbook) {
+        true => "the update switches it off, a rollback on again; have another way to look into the tasks",
+        false => "green is created without it; have another way to look into its tasks",
+    };
     service.execute_command.then(|| {
-        Finding::warn("ecs-exec", "ECS Exec is enabled, and does not work in IPv6-only subnets")
-            .remedy("green is created without it; have another way to look into its tasks")
+        Finding::warn("ecs-exec", "ECS Exec is enabled, and does not work in IPv6-only subnets").remedy(remedy)
     })
 }
 
@@ -170,7 +183,8 @@ fn subnets_unseen(playbook: &Playbook) -> Option<Finding> {
 }
 
 fn green_name(playbook: &Playbook, inventory: &Inventory) -> Option<Finding> {
-    let green = inventory.green_service.as_ref()?;
+    // An update in place creates no second service.
+    let green = inventory.green_service.as_ref().filter(|_| !at_once(playbook))?;
     if green.status == "DRAINING" {
         return Some(
             Finding::block("green-draining", format!("a service `{}` has been deleted, and still drains", green.name))
@@ -200,8 +214,20 @@ fn code_owned(service: &Service) -> Option<Finding> {
     )
 }
 
-fn scaling(inventory: &Inventory) -> Option<Finding> {
+/// Whether the service itself is updated, and no second one is created.
+fn at_once(playbook: &Playbook) -> bool {
+    matches!(&playbook.shift, Shift::InPlace(in_place) if !in_place.staged)
+}
+
+fn scaling(playbook: &Playbook, inventory: &Inventory) -> Option<Finding> {
     let scaling = inventory.scaling.as_ref()?;
+    if at_once(playbook) {
+        return Some(
+            Finding::info("auto-scaling", "the service has auto scaling, and keeps it")
+                .evidence(format!("{} to {} tasks", scaling.min, scaling.max))
+                .remedy("it takes no tasks away during the run; `migrate finish` or a rollback lets it again"),
+        );
+    }
     let by = if scaling.policies.is_empty() { "no policy".to_owned() } else { scaling.policies.join(", ") };
     Some(
         Finding::info("auto-scaling", "blue has auto scaling, and green gets a copy")
@@ -210,7 +236,10 @@ fn scaling(inventory: &Inventory) -> Option<Finding> {
     )
 }
 
-fn step_scaling(inventory: &Inventory) -> Option<Finding> {
+fn step_scaling(playbook: &Playbook, inventory: &Inventory) -> Option<Finding> {
+    if at_once(playbook) {
+        return None;
+    }
     let steps = inventory.scaling.as_ref()?.step_policies();
     (!steps.is_empty()).then(|| {
         Finding::warn("step-scaling", "green gets no copy of blue's step scaling policies")

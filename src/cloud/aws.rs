@@ -33,6 +33,7 @@ mod scaling;
 mod tags;
 mod ties;
 mod trials;
+mod updates;
 
 use std::collections::BTreeMap;
 
@@ -57,6 +58,7 @@ pub struct Aws {
     ecs: ecs::Ecs,
     elb: elb::Elb,
     scaling: scaling::Scaling,
+    discovery: registries::Discovery,
     dns: names::Dns,
     waf: anatomy::Waf,
     cloudwatch: aws_sdk_cloudwatch::Client,
@@ -105,13 +107,15 @@ impl Aws {
         let elb = elb::Elb { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_applicationautoscaling);
         let scaling = scaling::Scaling { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_servicediscovery);
+        let discovery = registries::Discovery { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_route53);
         let dns = names::Dns { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_wafv2);
         let waf = anatomy::Waf { reads, writes };
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
         let sts = aws_sdk_sts::Client::new(&config);
-        Ok(Aws { runtime, config, region, ecs, elb, scaling, dns, waf, cloudwatch, sts })
+        Ok(Aws { runtime, config, region, ecs, elb, scaling, discovery, dns, waf, cloudwatch, sts })
     }
 
     /// Whether every service in use has an endpoint set that is on this machine, as emulators are.

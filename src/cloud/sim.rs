@@ -5,6 +5,7 @@
 //! the process, and the ear for a signal. Waiting is free. It knows nothing of runs and journals.
 
 mod balancers;
+mod discovered;
 mod domain;
 mod ecs;
 mod elb;
@@ -18,6 +19,7 @@ mod network;
 mod notices;
 mod registries;
 mod resolvers;
+mod rolling;
 mod scaling;
 mod scenario;
 mod store;
@@ -41,6 +43,8 @@ pub use faults::{CallLog, Fault, FaultAt, FaultKind};
 pub use levels::SimLevel;
 pub use names::{SimChange, SimNames, SimZone};
 pub use notices::SimMessage;
+pub use registries::SimRegistry;
+pub use rolling::SimDeployment;
 pub use scaling::SimScaling;
 pub use scenario::{Scenario, UnknownScenario};
 pub use store::StoreError;
@@ -61,6 +65,7 @@ use crate::inventory::{
 };
 
 const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
+const DESCRIBE_ALARMS: &str = "cloudwatch:DescribeAlarms";
 const DESCRIBE_DEFINITION: &str = "ecs:DescribeTaskDefinition";
 
 /// Says whether the process has been asked to stop.
@@ -256,7 +261,7 @@ impl Cloud for Sim {
         self.verb("observe", |universe, memo| {
             let mut sight = universe.read("observe", |u| u.sight(watch))?;
             if !watch.alarms.is_empty() {
-                sight.alarms = Some(universe.read("cloudwatch:DescribeAlarms", |u| Ok(u.alarms_named(&watch.alarms))));
+                sight.alarms = Some(universe.read(DESCRIBE_ALARMS, |u| u.alarms_named(&watch.alarms)));
             }
             if let Some(window) = &watch.metrics {
                 sight.metrics = Some(universe.read(traffic::GET_METRICS, |u| u.metrics(window, memo)));
@@ -362,7 +367,11 @@ impl Universe {
     }
 
     /// A name that does not exist is left out, as CloudWatch does.
-    fn alarms_named(&self, names: &[String]) -> Vec<Alarm> {
-        names.iter().filter_map(|name| self.alarms.get(name)).cloned().collect()
+    fn alarms_named(&self, names: &[String]) -> Result<Vec<Alarm>, CloudError> {
+        if let Some(blind) = self.blind(DESCRIBE_ALARMS) {
+            return Err(blind);
+        }
+        let named = names.iter().filter_map(|name| self.alarms.get(name));
+        Ok(named.map(|alarm| self.alarm_seen(alarm)).collect())
     }
 }

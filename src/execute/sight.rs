@@ -7,7 +7,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::cloud::{CloudError, MetricWindow, Watch};
 use crate::gate::{Baseline, Counted, Criteria, Evidence, Judgement, Minute, Verdict, judge};
 use crate::journal::progress::Progress;
-use crate::operation::{Drift, Scene, green_key, places, strayed};
+use crate::operation::{Drift, Scene, green_key, hosts, places, strayed};
 use crate::plan::Plan;
 use crate::playbook::{CustomMetric, Shift};
 use crate::traffic::Share;
@@ -37,11 +37,13 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
     let green: Vec<String> = blue.iter().filter_map(|b| progress.made.get(&green_key(b)).cloned()).collect();
     let exposed = progress.share > Share::NONE || progress.shift.is_some();
     let settled = progress.share > Share::NONE && progress.shift.is_none();
+    // Without a load balancer, the services themselves say how many tasks run.
+    let uncounted = counted(plan) == Counted::Nothing;
     let sight = scene.cloud.observe(&Watch {
         target_groups: green.clone(),
         alarms: plan.playbook.health.alarms.clone(),
-        metrics: Some(window(progress, scene, &green, now)),
-        ..if settled { places(scene) } else { Watch::default() }
+        metrics: (!uncounted).then(|| window(progress, scene, &green, now)),
+        ..if settled || uncounted { places(scene) } else { Watch::default() }
     })?;
     let healthy = |g: &String| sight.health.get(g).map_or(0, |t| t.iter().filter(|t| t.state == "healthy").count());
     let fewest = green.iter().map(healthy).min().unwrap_or(0);
@@ -58,8 +60,9 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
         }
         Err(error) => (Vec::new(), Err(error)),
     };
+    let hosts = hosts(scene, &sight);
     let evidence = Evidence {
-        healthy_hosts: u32::try_from(fewest).unwrap_or(u32::MAX),
+        healthy_hosts: hosts.map_or(u32::try_from(fewest).unwrap_or(u32::MAX), |h| h.healthy),
         // A shift that was begun may have reached some routes already.
         exposed,
         alarms,
@@ -67,7 +70,9 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
         minutes,
         before,
     };
-    let mut judgement = judge(&criteria(plan), &evidence);
+    let mut criteria = criteria(plan);
+    criteria.wanted_hosts = hosts.map_or(criteria.wanted_hosts, |h| h.wanted);
+    let mut judgement = judge(&criteria, &evidence);
     let since = evidence.minutes.as_deref().unwrap_or_default();
     if let Some(note) = off_course(plan, since, progress.share).filter(|_| progress.shift.is_none()) {
         judgement.reason = format!("{}; {note}", judgement.reason);

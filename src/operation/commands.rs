@@ -4,23 +4,29 @@
 //! says so in commands and not in advice.
 
 use super::{
-    CopyListeners, Drift, GREEN_BALANCER, ListenerCopy, Made, Operation, Side, SmokeTest, TASK_DEFINITION, TieGroup,
-    green_key, listener_key, probe_key, shown, smoke, tie_key,
+    CopyListeners, Drift, GREEN_BALANCER, ListenerCopy, Made, Operation, REGISTRY, Side, SmokeTest, TASK_DEFINITION,
+    TieGroup, green_key, in_place, listener_key, probe_key, shown, smoke, tie_key,
 };
-use crate::inventory::{Action, Inventory, Record, Route, RouteAt};
-use crate::playbook::Shift;
+use crate::cloud::registries::NewRegistry;
+use crate::inventory::{Action, Inventory, Record, Route, RouteAt, ServiceRegistry};
+use crate::playbook::{Playbook, Shift};
 use crate::traffic::records::{GreenName, RecordSet, record_sets};
 use crate::traffic::{Pair, Share};
 
 /// The commands that put every place where traffic is told where to go back as it was recorded, each
 /// with the name of its place, as a drift names it.
-pub fn home_commands(inventory: &Inventory, shift: &Shift, routes: &[&Route]) -> Vec<(String, String)> {
+pub fn home_commands(inventory: &Inventory, playbook: &Playbook, routes: &[&Route]) -> Vec<(String, String)> {
     let region = &inventory.region;
-    match shift {
+    match &playbook.shift {
         Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => {
             routes.iter().map(|r| (r.at.arn().to_owned(), route_command(region, r))).collect()
         }
-        Shift::DnsWeights(_) | Shift::InPlace(_) => Vec::new(),
+        Shift::InPlace(in_place) => {
+            let mut commands = vec![(inventory.service.arn.clone(), service_command(inventory))];
+            commands.extend(in_place.staged.then(|| green_command(inventory, playbook)));
+            commands
+        }
+        Shift::DnsWeights(_) => Vec::new(),
     }
 }
 
@@ -113,6 +119,53 @@ fn route_command(region: &str, route: &Route) -> String {
     }
 }
 
+/// The command that stops green's tasks, once blue is found again.
+fn green_command(inventory: &Inventory, playbook: &Playbook) -> (String, String) {
+    let (region, cluster, service) = (&inventory.region, &inventory.service.cluster, playbook.green_name());
+    let command =
+        format!("aws ecs update-service --region {region} --cluster {cluster} --service {service} --desired-count 0");
+    (service, command)
+}
+
+/// The command that gives the service its recorded settings back, and waits until ECS has done it.
+fn service_command(inventory: &Inventory) -> String {
+    let home = in_place::recorded(inventory);
+    let region = &inventory.region;
+    let of = format!("--region {region} --cluster {}", home.cluster);
+    let network = serde_json::json!({ "awsvpcConfiguration": {
+        "subnets": home.subnets,
+        "securityGroups": home.security_groups,
+        "assignPublicIp": if home.assign_public_ip { "ENABLED" } else { "DISABLED" },
+    } });
+    let registries = home.registries.as_ref().map(|all| {
+        let all: Vec<serde_json::Value> = all.iter().map(cli_registry).collect();
+        format!(" --service-registries {}", quoted(&serde_json::Value::from(all).to_string()))
+    });
+    let exec = if home.execute_command { "--enable-execute-command" } else { "--no-enable-execute-command" };
+    format!(
+        "aws ecs update-service {of} --service {service} --task-definition {definition} \
+         --network-configuration {network}{registries} {exec} && \
+         aws ecs wait services-stable {of} --services {service}",
+        service = home.service,
+        definition = home.task_definition,
+        network = quoted(&network.to_string()),
+        registries = registries.unwrap_or_default(),
+    )
+}
+
+fn cli_registry(registry: &ServiceRegistry) -> serde_json::Value {
+    let mut value = serde_json::json!({ "registryArn": registry.arn });
+    for (name, port) in [("port", registry.port), ("containerPort", registry.container_port)] {
+        if let Some(port) = port {
+            value[name] = port.into();
+        }
+    }
+    if let Some(container) = &registry.container {
+        value["containerName"] = container.clone().into();
+    }
+    value
+}
+
 /// A word for a POSIX shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
@@ -181,6 +234,7 @@ fn undo_commands(operation: &Operation, region: &str, made: &Made) -> Vec<String
             });
             vec![format!("aws ecs deregister-task-definition --region {region} --task-definition {arn}")]
         }
+        Operation::CreateRegistry(new) => vec![registry_command(new, region, made(REGISTRY.to_owned()))],
         Operation::CreateService(new) => {
             let (cluster, service) = (&new.cluster, &new.name);
             vec![
@@ -225,6 +279,16 @@ fn untie_command<'a>(tie: &TieGroup, region: &str, made: &impl Fn(String) -> Opt
         format!("\"$(aws elbv2 describe-listeners --region {region} --load-balancer-arn {balancer} {query})\"")
     });
     format!("aws elbv2 delete-listener --region {region} --listener-arn {arn}")
+}
+
+/// The command that deletes green's Cloud Map service; its id is looked up where it was never learnt.
+fn registry_command(new: &NewRegistry, region: &str, made: Option<&String>) -> String {
+    let id = made.map(|arn| arn.rsplit('/').next().unwrap_or(arn).to_owned()).unwrap_or_else(|| {
+        let (namespace, query) = (&new.namespace, quoted(&format!("Services[?Name==`{}`].Id", new.name)));
+        let filter = format!("--filters Name=NAMESPACE_ID,Values={namespace} --query {query} --output text");
+        format!("\"$(aws servicediscovery list-services --region {region} {filter})\"")
+    });
+    format!("aws servicediscovery delete-service --region {region} --id {id}")
 }
 
 /// Actions as the AWS CLI takes them: the members of `rest` beside the others, and an OIDC secret

@@ -17,7 +17,7 @@ use crate::inventory::{
 /// healthy after its first passed check, whatever the threshold (ALB guide, target health).
 const HEALTHY_LOOKS: u32 = 3;
 /// How long reads may lag behind writes (ECS and ELBv2 are eventually consistent by seconds).
-const LAG_SECONDS: i64 = 10;
+pub(super) const LAG_SECONDS: i64 = 10;
 /// Revisions that one undo deregisters before it looks at the time.
 const REVISIONS_MAX: usize = 10;
 /// Between these looks.
@@ -150,6 +150,7 @@ pub(super) fn create_service(scene: &Scene, new: &CloneService) -> Result<Outcom
         subnets: new.subnets.clone(),
         security_groups: new.security_groups.clone(),
         target_groups: scene.pairs().into_iter().map(|p| (p.blue, p.green)).collect(),
+        registries: new.registries.clone(),
         tags: new.tags.clone(),
         client_token: scene.token.clone(),
     })?;
@@ -237,7 +238,7 @@ fn rolled_out(service: &Service) -> bool {
 }
 
 /// A running task that has no IPv6 address while others have.
-fn without_ipv6(tasks: &[Task]) -> Option<String> {
+pub(super) fn without_ipv6(tasks: &[Task]) -> Option<String> {
     let running = || tasks.iter().filter(|t| t.status == "RUNNING");
     let lacking = running().find(|t| t.ipv6.is_none())?;
     running().any(|t| t.ipv6.is_some()).then(|| format!("task {} has no IPv6 address", lacking.arn))

@@ -24,8 +24,8 @@ pub(super) fn shift(scene: &Scene, share: Share) -> Result<Outcome, CloudError> 
         Shift::ListenerWeights(_) => routes::shift(scene, share),
         Shift::DnsWeights(_) => records::shift(scene, share),
         Shift::ListenerSwap(_) => swap::shift(scene, share),
-        Shift::InPlace(InPlace { staged: false }) => in_place::shift(scene, share),
-        Shift::InPlace(InPlace { staged: true }) => fleets::shift(scene, share),
+        Shift::InPlace(InPlace { staged: false, .. }) => in_place::shift(scene, share),
+        Shift::InPlace(InPlace { staged: true, .. }) => fleets::shift(scene, share),
     }
 }
 
@@ -35,8 +35,8 @@ pub(super) fn go_home(scene: &Scene) -> Result<Outcome, CloudError> {
         Shift::ListenerWeights(_) => routes::go_home(scene),
         Shift::DnsWeights(_) => records::go_home(scene),
         Shift::ListenerSwap(_) => swap::go_home(scene),
-        Shift::InPlace(InPlace { staged: false }) => in_place::go_home(scene),
-        Shift::InPlace(InPlace { staged: true }) => fleets::go_home(scene),
+        Shift::InPlace(InPlace { staged: false, .. }) => in_place::go_home(scene),
+        Shift::InPlace(InPlace { staged: true, .. }) => fleets::go_home(scene),
     }
 }
 
@@ -46,8 +46,8 @@ pub fn places(scene: &Scene) -> Watch {
         Shift::ListenerWeights(_) => routes::places(scene),
         Shift::DnsWeights(_) => records::places(scene),
         Shift::ListenerSwap(_) => swap::places(scene),
-        Shift::InPlace(InPlace { staged: false }) => in_place::places(scene),
-        Shift::InPlace(InPlace { staged: true }) => fleets::places(scene),
+        Shift::InPlace(InPlace { staged: false, .. }) => in_place::places(scene),
+        Shift::InPlace(InPlace { staged: true, .. }) => fleets::places(scene),
     }
 }
 
@@ -57,8 +57,26 @@ pub fn strayed(scene: &Scene, sight: &Sight) -> Option<Drift> {
         Shift::ListenerWeights(_) => routes::strayed(scene, sight),
         Shift::DnsWeights(_) => records::strayed(scene, sight),
         Shift::ListenerSwap(_) => swap::strayed(scene, sight),
-        Shift::InPlace(InPlace { staged: false }) => in_place::strayed(scene, sight),
-        Shift::InPlace(InPlace { staged: true }) => fleets::strayed(scene, sight),
+        Shift::InPlace(InPlace { staged: false, .. }) => in_place::strayed(scene, sight),
+        Shift::InPlace(InPlace { staged: true, .. }) => fleets::strayed(scene, sight),
+    }
+}
+
+/// Tasks that speak for green where no load balancer counts targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hosts {
+    pub healthy: u32,
+    pub wanted: u32,
+}
+
+/// How many tasks of green run, and should; `None` where targets tell. `sight` is that of [`places`].
+pub fn hosts(scene: &Scene, sight: &Sight) -> Option<Hosts> {
+    match &scene.playbook.shift {
+        Shift::InPlace(InPlace { staged: false, .. }) => {
+            Some(Hosts { healthy: in_place::hosts(scene, sight), wanted: scene.blue.count })
+        }
+        Shift::InPlace(InPlace { staged: true, .. }) => Some(fleets::hosts(scene, sight)),
+        _ => None,
     }
 }
 
@@ -74,6 +92,7 @@ pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
 pub(super) fn still_serving(scene: &Scene) -> Result<Option<Drift>, CloudError> {
     match &scene.playbook.shift {
         Shift::DnsWeights(_) => records::still_serving(scene),
-        Shift::ListenerWeights(_) | Shift::ListenerSwap(_) | Shift::InPlace(_) => routes::still_serving(scene),
+        Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => routes::still_serving(scene),
+        Shift::InPlace(_) => fleets::still_serving(scene),
     }
 }

@@ -35,9 +35,21 @@ impl Plan {
                 savings.extend(inventory.load_balancers.iter().filter_map(|b| public_addresses(inventory, b)));
                 savings.extend(self.old_groups());
             }
-            Shift::InPlace(_) => {}
+            Shift::InPlace(_) => savings.extend(self.old_registry()),
         }
         savings
+    }
+
+    /// The Cloud Map service that green has left, where it needed another.
+    fn old_registry(&self) -> Option<Saving> {
+        let registries = &self.inventory.registries;
+        let new = self.playbook.new_registry_name(registries)?;
+        let old = registries.iter().find(|r| !r.takes_ipv6_only())?;
+        Some(Saving {
+            what: format!("the Cloud Map service {} leads nowhere any more: it can be removed", old.address()),
+            provided: format!("no consumer asks for it: all ask for {new}.{}", old.namespace.name),
+            command: format!("aws servicediscovery delete-service --region {} --id {}", self.inventory.region, old.id),
+        })
     }
 
     /// Blue's target groups, which nothing refers to any more.

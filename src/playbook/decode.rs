@@ -79,6 +79,9 @@ impl Reader<'_, '_> {
         let service = self.required(&fields, "service").and_then(|node| self.service(node));
         let green = self.required(&fields, "green").and_then(|node| self.green(node, service.as_ref()));
         let shift = self.required(&fields, "shift").and_then(|node| self.shift(node));
+        if let (Some(Shift::InPlace(in_place)), Some(node)) = (&shift, fields.get("green")) {
+            self.nothing_beside(in_place, node);
+        }
         let stages = self.required(&fields, "stages").and_then(|node| self.stages(node, shift.as_ref()));
         if let (Some(shift), Some(stages), Some(node)) = (&shift, &stages, fields.get("stages")) {
             self.one_stage(shift, stages, node);
@@ -301,12 +304,41 @@ impl Reader<'_, '_> {
         if let Some(settings) = fields.get("in_place") {
             let fields = self.section(settings, &field::IN_PLACE, "`in_place`")?;
             let staged = fields.get("staged").and_then(|n| self.boolean(n, "staged")).unwrap_or_default();
-            return Some(Shift::InPlace(InPlace { staged }));
+            let registry = fields
+                .get("registry")
+                .and_then(|n| self.resource(n, "registry", "registry: web-ipv6", &Form::REGISTRY));
+            if let Some(node) = fields.get("registry").filter(|_| staged) {
+                let finding = Finding::block("no-effect", "`registry` has no effect beside `staged: true`")
+                    .evidence("in stages, blue and green are found in the same Cloud Map service")
+                    .remedy("remove the line, or update the service at once with `in_place: {}`");
+                self.block(&node.span, finding);
+            }
+            return Some(Shift::InPlace(InPlace { staged, registry }));
         }
         if matches!(&node.kind, Kind::Map(entries) if entries.is_empty()) {
             self.required(&fields, "listener_weights");
         }
         None
+    }
+
+    /// Fields about a second service that an update in place leaves without effect.
+    fn nothing_beside(&mut self, in_place: &InPlace, green: &Node) {
+        let Kind::Map(entries) = &green.kind else { return };
+        for entry in entries {
+            let (why, remedy) = match entry.key.as_str() {
+                "name" if !in_place.staged => {
+                    ("the service itself is updated, and keeps its name", "remove the line, or use `staged: true`")
+                }
+                "desired_count" => (
+                    "the number of tasks stays blue's: in stages, green's follows from the stage",
+                    "remove the line; scale the service before the run where it needs more tasks",
+                ),
+                _ => continue,
+            };
+            let text = format!("`green.{}` has no effect with `in_place`", entry.key);
+            let finding = Finding::block("no-effect", text).evidence(why).remedy(remedy);
+            self.block(&entry.key_span, finding);
+        }
     }
 
     fn dns_weights(&mut self, node: &Node) -> Option<DnsWeights> {

@@ -174,8 +174,12 @@ pub(super) static DNS_WEIGHTS: Section = Section {
 pub(super) static LISTENER_SWAP: Section =
     Section { name: "ListenerSwap", path: "shift.listener_swap", fields: &[], unsupported: &[] };
 
-pub(super) static IN_PLACE: Section =
-    Section { name: "InPlace", path: "shift.in_place", fields: &[field("staged", "staged: true")], unsupported: &[] };
+pub(super) static IN_PLACE: Section = Section {
+    name: "InPlace",
+    path: "shift.in_place",
+    fields: &[field("staged", "staged: true"), field("registry", "registry: web-ipv6")],
+    unsupported: &[],
+};
 
 pub(super) static STAGE: Section = Section {
     name: "Stage",

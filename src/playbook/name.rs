@@ -60,6 +60,14 @@ impl Form {
         arn: false,
     };
     pub const ZONE: Form = Form { thing: "hosted zone", arn_part: ":hostedzone/", ..Form::RECORD };
+    pub const REGISTRY: Form = Form {
+        thing: "Cloud Map service",
+        longest: 127,
+        allows: |c| c.is_ascii_alphanumeric() || "-_.".contains(c),
+        allowed: "letters, digits, `-`, `_` and `.`",
+        arn_part: ":service/",
+        arn: false,
+    };
     pub const ALARM: Form = Form {
         thing: "alarm",
         longest: 255,

@@ -12,7 +12,7 @@ use crate::finding::Finding;
 use crate::journal::calls::Moment;
 use crate::operation::{ListenerCopy, Operation};
 use crate::plan::{Plan, Planned};
-use crate::playbook::{Hook, OnFailure, site};
+use crate::playbook::{AfterRollback, Hook, OnFailure, Shift, site};
 
 /// The whole plan as text.
 pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
@@ -21,12 +21,12 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "Migration of {} in {} (account {}, {}) to {}\n",
+        "Migration of {} in {} (account {}, {}) {}\n",
         blue.name,
         last(&blue.cluster),
         plan.inventory.account,
         plan.inventory.region,
-        plan.green_name()
+        if at_once(plan) { "in place".to_owned() } else { format!("to {}", plan.green_name()) }
     );
     section(&mut out, "`migrate start` prepares, and moves no traffic", &plan.prepare);
     clone_lines(&mut out, plan);
@@ -36,14 +36,7 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     for line in way_back(plan) {
         let _ = writeln!(out, "  {line}");
     }
-    let _ = writeln!(
-        out,
-        "  green is {}",
-        match plan.playbook.rollback.green {
-            crate::playbook::AfterRollback::Keep => "kept without traffic; `--remove-green` removes what was created",
-            crate::playbook::AfterRollback::Remove => "removed with everything that was created",
-        }
-    );
+    let _ = writeln!(out, "  {}", after_rollback(plan));
     let _ =
         writeln!(out, "\n`migrate finish`, {} after the last stage at the earliest", plan.playbook.finish.keep_blue);
     operations(&mut out, &plan.finish);
@@ -60,6 +53,20 @@ pub fn savings(out: &mut String, plan: &Plan) {
     let _ = writeln!(out, "\nWhat can be saved then; nothing of it is done by itself");
     for saving in savings {
         let _ = writeln!(out, "  {}\n      provided that {}\n      {}", saving.what, saving.provided, saving.command);
+    }
+}
+
+/// Whether the service itself is updated, and no second one is created.
+fn at_once(plan: &Plan) -> bool {
+    matches!(&plan.playbook.shift, Shift::InPlace(in_place) if !in_place.staged)
+}
+
+fn after_rollback(plan: &Plan) -> &'static str {
+    match (plan.playbook.rollback.green, at_once(plan)) {
+        (AfterRollback::Keep, true) => "what was created is kept unused; `--remove-green` removes it",
+        (AfterRollback::Keep, false) => "green is kept without traffic; `--remove-green` removes what was created",
+        (AfterRollback::Remove, true) => "what was created is removed",
+        (AfterRollback::Remove, false) => "green is removed with everything that was created",
     }
 }
 
@@ -136,7 +143,7 @@ fn clone_lines(out: &mut String, plan: &Plan) {
     let service = &plan.inventory.service;
     let definition = &plan.inventory.task_definition;
     for (title, fields) in [
-        ("Carried from blue's service", &service.carried),
+        (if at_once(plan) { "Stays as it is in the service" } else { "Carried from blue's service" }, &service.carried),
         ("Carried from blue's task definition", &definition.carried),
     ] {
         if !fields.is_empty() {
@@ -144,7 +151,7 @@ fn clone_lines(out: &mut String, plan: &Plan) {
             table(out, fields);
         }
     }
-    if !service.dropped.is_empty() {
+    if !service.dropped.is_empty() && !at_once(plan) {
         let _ = writeln!(out, "\nNot carried, and why");
         table(out, &service.dropped);
     }

@@ -5,7 +5,7 @@ use crate::operation::{FLOW_SECONDS, IDLE_SECONDS, Made, green_name, pair, shown
 use crate::plan::Plan;
 use crate::playbook::Shift;
 use crate::traffic::records::{GreenName, record_sets, weights as record_weights};
-use crate::traffic::{Pair, Share, weights};
+use crate::traffic::{Pair, Share, green_tasks, shown_share, weights};
 
 /// What each stage writes: a title, and a line for each place.
 pub(super) fn writes(plan: &Plan) -> (String, Vec<String>) {
@@ -16,12 +16,16 @@ pub(super) fn writes(plan: &Plan) -> (String, Vec<String>) {
             lines.extend(flows_stay(plan, "blue"));
             ("The stage puts green in blue's place in these routes, each by one write, all together".to_owned(), lines)
         }
+        Shift::InPlace(in_place) if in_place.staged => (
+            "A stage is a number of green tasks beside blue's; consumers choose among all of them".to_owned(),
+            fleets(plan),
+        ),
+        Shift::InPlace(_) => ("The stage is one update of the service itself".to_owned(), update(plan)),
         Shift::DnsWeights(_) => {
             let title =
                 "Each stage writes these records, in one batch for each zone, and bakes once resolvers have followed";
             (title.to_owned(), records(plan))
         }
-        Shift::InPlace(_) => (String::new(), Vec::new()),
     }
 }
 
@@ -48,6 +52,17 @@ pub(super) fn way_back(plan: &Plan) -> Vec<String> {
             lines.extend(flows_stay(plan, "green"));
             lines
         }
+        Shift::InPlace(in_place) if in_place.staged => vec![
+            "before the last stage: stops green's tasks; takes seconds, and as long as consumers keep what they found"
+                .to_owned(),
+            "from the last stage: brings blue back into discovery first, which takes a whole rollout of blue"
+                .to_owned(),
+        ],
+        Shift::InPlace(_) => vec![
+            "gives the service its recorded settings back in one call, and watches until ECS has carried it out"
+                .to_owned(),
+            format!("takes a whole rollout: minutes, at most {}", plan.playbook.health.start_timeout),
+        ],
         Shift::DnsWeights(_) => {
             let seconds = plan.inventory.follow_seconds();
             vec![
@@ -63,7 +78,6 @@ pub(super) fn way_back(plan: &Plan) -> Vec<String> {
                 format!("green is removed, where asked for, {seconds} s after the records are home at the earliest"),
             ]
         }
-        Shift::InPlace(_) => Vec::new(),
     }
 }
 
@@ -78,6 +92,23 @@ fn flows_stay(plan: &Plan, side: &str) -> Vec<String> {
             "carry traffic, otherwise {IDLE_SECONDS} s. {side} keeps its tasks until then, also where it is removed"
         ),
     ]
+}
+
+fn update(plan: &Plan) -> Vec<String> {
+    let blue = &plan.inventory.service;
+    let mut lines = vec![
+        format!("subnets {} -> {}", blue.subnets.join(", "), plan.playbook.green.network.subnets.join(", ")),
+        format!("task definition {} -> {}-ipv6", last(&blue.task_definition), plan.inventory.task_definition.family),
+    ];
+    let registry = plan.inventory.registries.iter().find(|r| !r.takes_ipv6_only());
+    if let (Some(old), Some(new)) = (registry, plan.playbook.new_registry_name(&plan.inventory.registries)) {
+        let domain = &old.namespace.name;
+        lines.push(format!("found by {} (A) -> {new}.{domain} (AAAA); the old name then leads nowhere", old.address()));
+    }
+    if blue.execute_command {
+        lines.push("ECS Exec on -> off".to_owned());
+    }
+    lines
 }
 
 /// What every set is now, what it becomes before the first stage, and what the first stage writes.
@@ -104,6 +135,21 @@ fn records(plan: &Plan) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The real share of each stage: tasks are whole.
+fn fleets(plan: &Plan) -> Vec<String> {
+    let blue = plan.inventory.service.desired_count;
+    let line = |share: Share| {
+        let green = green_tasks(blue, share);
+        match share {
+            Share::ALL => {
+                format!("{share}: {green} green tasks, and blue's {blue} leave discovery in a rollout of blue")
+            }
+            _ => format!("{share}: {green} green tasks beside {blue} of blue are {:.0}%", shown_share(blue, share)),
+        }
+    };
+    plan.playbook.stages.iter().map(|stage| line(stage.green)).collect()
 }
 
 fn routes(plan: &Plan) -> Vec<String> {

@@ -2,9 +2,11 @@
 
 use super::{CONTRACT, Place, shipped};
 
-/// Exit code, outcome and state of a rehearsal, whatever the playbook.
-fn expected(scenario: &str) -> (i32, &'static str, &'static str) {
+/// Exit code, outcome and state of a rehearsal.
+fn expected(scenario: &str, playbook: &str) -> (i32, &'static str, &'static str) {
     match scenario {
+        // ECS itself gives the rollout up, and goes back; and the run with it.
+        "green-unreachable" if playbook == "internal-cloud-map" => (5, "rolled_back", "rolled_back"),
         "green-errors" | "green-slow" => (5, "rolled_back", "rolled_back"),
         "green-unreachable" | "metrics-outage" => (4, "held", "held"),
         _ => (0, "ok", "finished"),
@@ -16,7 +18,7 @@ fn every_playbook(scenario: &str) {
     for path in shipped() {
         let file = path.to_str().unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        let (code, outcome, state) = expected(scenario);
+        let (code, outcome, state) = expected(scenario, name);
         let done = place.run(&["rehearse", file, "--scenario", scenario, "--json"]).exits(code);
         let object = done.object();
         assert_eq!((&object["outcome"], &object["state"]), (&outcome.into(), &state.into()), "{name}: {object}");

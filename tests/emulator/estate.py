@@ -1,6 +1,6 @@
 """Seeds an estate to migrate, and its metrics and alarms, through boto3: nothing here is the tool's own code.
 
-  estate.py seed    [--rules N] [--desired N] [--sticky] [--ip-type ipv4] [--copyable] [--zone N]    prints the identifiers of everything as JSON
+  estate.py seed    [--rules N] [--desired N] [--sticky] [--ip-type ipv4] [--copyable] [--zone N] [--discovered A]    prints the identifiers of everything as JSON
   estate.py metrics --load-balancer D [--blue D] [--green D] [--blue-errors R] [--green-errors R] [--green-latency S] [--from MIN] [--to MIN]
   estate.py alarm   --name N [--state ALARM] [--composite CHILD]
   estate.py foreign --rule ARN --group ARN --weight W                          somebody else changes one weight of a rule
@@ -26,7 +26,8 @@ def seed(options):
     balancer = seed_network_balancer(network) if options.network else seed_balancer(network, options)
     service = seed_service(network, balancer, options)
     zone = seed_zone(balancer["load_balancer"], options.zone) if options.zone else {}
-    print(json.dumps({**network, **balancer, **service, **zone}))
+    discovered = seed_discovered(network, options.discovered) if options.discovered else {}
+    print(json.dumps({**network, **balancer, **service, **zone, **discovered}))
 
 
 def seed_network():
@@ -319,9 +320,59 @@ def seed_service(network, balancer, options):
     return {"cluster": cluster, "service": service, "task_definition": definition}
 
 
-def wait_until_running(ecs, desired):
+def seed_discovered(network, kind):
+    """A service without a load balancer, found in Cloud Map by records of this kind, and another that asks for it."""
+    discovery, ecs = boto3.client("servicediscovery"), boto3.client("ecs")
+    discovery.create_private_dns_namespace(Name="prod.local", Vpc=network["vpc"])
+    namespace = discovery.list_namespaces()["Namespaces"][0]["Id"]
+    registry = discovery.create_service(
+        Name="orders",
+        NamespaceId=namespace,
+        DnsConfig={"RoutingPolicy": "MULTIVALUE", "DnsRecords": [{"Type": kind, "TTL": 15}]},
+        HealthCheckCustomConfig={"FailureThreshold": 1},
+        Tags=[{"Key": "team", "Value": "shop"}],
+    )["Service"]["Arn"]
+    environment = [{"name": "ORDERS_URL", "value": "http://orders.prod.local:8080"}]
+    for name, variables, entry in (
+        ("orders", [], {"registryArn": registry} | ({"containerName": "app", "containerPort": 8080} if kind == "SRV" else {})),
+        ("frontend", environment, None),
+    ):
+        definition = ecs.register_task_definition(
+            family=name,
+            networkMode="awsvpc",
+            requiresCompatibilities=["FARGATE"],
+            cpu="256",
+            memory="512",
+            containerDefinitions=[unchecked(variables)],
+        )["taskDefinition"]["taskDefinitionArn"]
+        ecs.create_service(
+            cluster="prod",
+            serviceName=name,
+            taskDefinition=definition,
+            desiredCount=2,
+            launchType="FARGATE",
+            platformVersion="1.4.0",
+            serviceRegistries=[entry] if entry else [],
+            networkConfiguration={
+                "awsvpcConfiguration": {
+                    "subnets": network["dual_subnets"],
+                    "securityGroups": [network["security_group"]],
+                    "assignPublicIp": "DISABLED",
+                }
+            },
+            deploymentConfiguration={
+                "maximumPercent": 200,
+                "minimumHealthyPercent": 100,
+                "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+            },
+        )
+    wait_until_running(ecs, 2, "orders")
+    return {"namespace": namespace, "registry": registry}
+
+
+def wait_until_running(ecs, desired, name="web"):
     for _ in range(200):
-        found = ecs.describe_services(cluster="prod", services=["web"])["services"][0]
+        found = ecs.describe_services(cluster="prod", services=[name])["services"][0]
         if found["runningCount"] == desired and found["deployments"][0]["rolloutState"] == "COMPLETED":
             return
         time.sleep(0.05)
@@ -344,6 +395,12 @@ def container():
         },
         "stopTimeout": 30,
     }
+
+
+def unchecked(variables):
+    """Without a health check of its own: nobody here plays one."""
+    kept = {key: value for key, value in container().items() if key != "healthCheck"}
+    return {**kept, "environment": variables}
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------------------------------------
@@ -461,6 +518,7 @@ def main():
     one.add_argument("--desired", type=int, default=2)
     one.add_argument("--sticky", action="store_true", help="blue has lb_cookie stickiness of its own")
     one.add_argument("--ip-type", default="dualstack")
+    one.add_argument("--discovered", help="also a service without a load balancer, with records of this type: A or SRV")
     one.add_argument("--copyable", action="store_true", help="the load balancer has nothing that cannot be made again")
     one.add_argument("--network", action="store_true", help="a Network Load Balancer with two listeners and no rules")
     one.add_argument("--zone", help="a hosted zone of this name, with a record `app` that leads to the load balancer")

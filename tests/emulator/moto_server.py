@@ -7,7 +7,7 @@ What repairs.py and player.py say is our own word standing in for AWS's; their h
 Switches for tests, as POST with a JSON body:
   /_estate/page-size     {"max": 3}                                        no page of the load-balancer API is longer
   /_estate/unhealthy     {"target_group": "web-*", "reason": .., "description": ..}   its targets are unhealthy; "off": true ends it
-  /_estate/fail-tasks    {"service": "web-*", "reason": ..}                its tasks stop when they should start; "off": true ends it
+  /_estate/fail-tasks    {"service": "web-*", "reason": ..}                its tasks, or those of this family, stop when they should start; "off": true ends it
   /_estate/pause         {"service": "web"}                                its tasks neither start nor stop; "off": true ends it
   /_estate/reject-mixed  {"on": true}                                      an action with both address families is refused
   /_estate/timing        {"start_seconds": 1.5, "initial_seconds": 1}      how long tasks and health checks take

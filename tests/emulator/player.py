@@ -1,7 +1,8 @@
 """Plays ECS: a thread that does what the service scheduler does, as far as the tests need it.
 
 moto's services start no tasks. Here, for each service, tasks are started and stopped until as many run as are desired; each has the addresses that its
-subnet gives (IPv6 only in an IPv6-only subnet); running tasks are registered with the service's target groups and stopped ones deregistered; and the
+subnet gives (IPv6 only in an IPv6-only subnet); running tasks are registered with the service's target groups and Cloud Map services, and stopped ones
+deregistered; and the
 counts, the rollout state and the events that DescribeServices reports follow. Like repairs.py this is our own word standing in for AWS's.
 """
 
@@ -15,6 +16,7 @@ from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
 from moto.ecs.models import Task, ecs_backends
 from moto.elbv2.models import elbv2_backends
+from moto.servicediscovery.models import servicediscovery_backends
 
 from repairs import SWITCHES
 
@@ -109,6 +111,7 @@ class Player(threading.Thread):
         if len(running) >= service.desired_count:
             for task in outgoing:
                 self.stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by deployment")
+        mine = [t for t in pool.values() if isinstance(t, PlayedTask) and t.group == f"service:{service.name}"]
         self.report(service, primary, [t for t in mine if t.last_status != "STOPPED"])
         for old in [t for t in mine if t.last_status == "STOPPED"][:-STOPPED_KEPT]:
             pool.pop(old.task_arn, None)
@@ -116,7 +119,8 @@ class Player(threading.Thread):
     def bring_up(self, service, primary, task):
         if task.last_status != "PENDING" or time.monotonic() < task.due:
             return
-        failing = SWITCHES.match(SWITCHES.failing, service.name)
+        family = task.task_definition_arn.split("/")[-1].split(":")[0]
+        failing = SWITCHES.match(SWITCHES.failing, service.name) or SWITCHES.match(SWITCHES.failing, family)
         if failing is not None:
             reason = SWITCHES.failing[failing]
             primary["failedTasks"] += 1
@@ -127,6 +131,7 @@ class Player(threading.Thread):
         task.started_at = utcnow()
         for group, target in self.targets(service, task):
             group.register([target])
+        self.enlist(service, task)
         self.say(service, f"(service {service.name}) registered 1 targets")
 
     def to_desired(self, backend, cluster, service, primary, current, pool):
@@ -162,8 +167,22 @@ class Player(threading.Thread):
             if group is not None and group.ip_address_type in task.addresses:
                 yield group, {"Id": task.addresses[group.ip_address_type], "Port": entry["containerPort"]}
 
+    def enlist(self, service, task):
+        """Registers a task in the Cloud Map services that its service has now; it stays in these until it stops."""
+        backend = servicediscovery_backends[service._account_id][service.region_name]
+        attributes = {f"AWS_INSTANCE_{family.upper()}": address for family, address in task.addresses.items()}
+        for entry in service.service_registries:
+            registry = entry["registryArn"].split("/")[-1]
+            port = entry.get("containerPort") or entry.get("port")
+            backend.register_instance(registry, task.id, "", attributes | ({"AWS_INSTANCE_PORT": str(port)} if port else {}))
+            task.enlisted = [*getattr(task, "enlisted", []), registry]
+
     def stop(self, service, task, code, reason):
         if task.last_status == "RUNNING":
+            backend = servicediscovery_backends[service._account_id][service.region_name]
+            for registry in getattr(task, "enlisted", []):
+                backend.deregister_instance(registry, task.id)
+            task.enlisted = []
             for group, target in self.targets(service, task):
                 if target["Id"] in group.targets:
                     group.deregister([target])
@@ -178,9 +197,11 @@ class Player(threading.Thread):
     def report(self, service, primary, live):
         service.running_count = sum(1 for t in live if t.last_status == "RUNNING")
         service.pending_count = sum(1 for t in live if t.last_status == "PENDING")
-        primary["runningCount"], primary["pendingCount"] = service.running_count, service.pending_count
+        newest = [t for t in live if t.deployment_id == primary["id"]]
+        primary["runningCount"] = sum(1 for t in newest if t.last_status == "RUNNING")
+        primary["pendingCount"] = sum(1 for t in newest if t.last_status == "PENDING")
         primary["desiredCount"] = service.desired_count
-        settled = service.running_count == service.desired_count and service.pending_count == 0
+        settled = primary["runningCount"] == service.running_count == service.desired_count and service.pending_count == 0
         if settled and primary["rolloutState"] == "IN_PROGRESS":
             primary["rolloutState"] = "COMPLETED"
             primary["rolloutStateReason"] = f"ECS deployment {primary['id']} completed."

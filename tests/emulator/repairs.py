@@ -28,6 +28,7 @@ What AWS accepts or refuses and moto does not:
 import fnmatch
 import time
 
+from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 from moto.core.utils import camelcase_to_underscores, utcnow
 from moto.ec2.models.subnets import Subnet
@@ -38,6 +39,8 @@ from moto.elbv2.exceptions import ELBClientError
 from moto.elbv2.models import ELBv2Backend, FakeAction, FakeHealthStatus, FakeTargetGroup, elbv2_backends
 from moto.elbv2.responses import ELBV2Response
 from moto.moto_api._internal import mock_random
+from moto.servicediscovery.models import Service as MapService
+from moto.servicediscovery.models import ServiceDiscoveryBackend
 
 
 class Switches:
@@ -64,6 +67,7 @@ def apply():
     repair_subnets()
     repair_services()
     repair_tasks()
+    repair_discovery()
     repair_actions()
     repair_target_groups()
     repair_paging()
@@ -162,14 +166,14 @@ def repair_services():
     def update_service(self, properties):
         service = self._get_service(properties.get("cluster", "default"), properties["service"].split("/")[-1])
         before = (service.running_count, service.pending_count)
-        deployed = (service.task_definition, service.network_configuration)
+        deployed = (service.task_definition, service.network_configuration, service.service_registries)
         forced = properties.get("force_new_deployment", False)
         wished = properties.get("task_definition")
         if wished:  # AWS answers with the ARN, also where the family or family:revision was sent
             properties["task_definition"] = self.describe_task_definition(wished).arn
         moto_update(self, properties)
         service.running_count, service.pending_count = before
-        if forced or deployed != (service.task_definition, service.network_configuration):
+        if forced or deployed != (service.task_definition, service.network_configuration, service.service_registries):
             start_deployment(service)
         elif service.deployments:
             service.deployments[0]["desiredCount"] = service.desired_count
@@ -182,6 +186,8 @@ def repair_services():
         return service
 
     EC2ContainerServiceResponse.create_service = create_service
+    # ECS keeps no records for services from before it had them; then a rollback is an update, and not a stop.
+    EC2ContainerServiceResponse.list_service_deployments = lambda self: ActionResult({"serviceDeployments": []})
     EC2ContainerServiceBackend.update_service = update_service
     EC2ContainerServiceBackend.delete_service = delete_service
 
@@ -197,6 +203,39 @@ def repair_tasks():
         return tasks
 
     EC2ContainerServiceBackend.list_tasks = list_tasks
+
+
+# --- Cloud Map ---------------------------------------------------------------------------------------------------------------------------------
+
+
+class ResourceInUse(JsonRESTError):
+    code = 400
+
+    def __init__(self):
+        super().__init__("ResourceInUse", "Service contains registered instances; delete the instances before deleting the service")
+
+
+def repair_discovery():
+    """moto counts no instances, takes every address for every record, and deletes what is in use."""
+    moto_json, moto_delete = MapService.to_json, ServiceDiscoveryBackend.delete_service
+    moto_register = ServiceDiscoveryBackend.register_instance
+
+    def delete_service(self, service_id):
+        if self.get_service(service_id).instances:
+            raise ResourceInUse()
+        moto_delete(self, service_id)
+
+    def register_instance(self, service_id, instance_id, creator_request_id, attributes):
+        config = self.get_service(service_id).dns_config or {}
+        kinds = {record["Type"] for record in config.get("DnsRecords", [])}
+        for kind, attribute in (("A", "AWS_INSTANCE_IPV4"), ("AAAA", "AWS_INSTANCE_IPV6")):
+            if kind in kinds and attribute not in attributes:
+                raise JsonRESTError("InvalidInput", f"{attribute} is required for a service with {kind} records")
+        return moto_register(self, service_id, instance_id, creator_request_id, attributes)
+
+    MapService.to_json = lambda self: {**moto_json(self), "InstanceCount": len(self.instances)}
+    ServiceDiscoveryBackend.delete_service = delete_service
+    ServiceDiscoveryBackend.register_instance = register_instance
 
 
 # --- ELBv2 actions -----------------------------------------------------------------------------------------------------------------------------

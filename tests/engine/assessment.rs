@@ -4,7 +4,7 @@ use migrate::assess::assess;
 use migrate::cloud::sim::{Scenario, Tamper};
 use migrate::discover::{Discovery, discover};
 use migrate::finding::{Finding, Severity, blocks};
-use migrate::inventory::{Alarm, Container, Deployment, Inventory, ScalableTarget};
+use migrate::inventory::{Alarm, Container, Deployment, Inventory, ScalableTarget, ServiceRegistry};
 use migrate::playbook::Playbook;
 
 use super::lab::{Lab, SHORT, playbook};
@@ -14,6 +14,10 @@ fn estate() -> (Playbook, Inventory) {
     let inventory = Lab::new(playbook.clone(), Scenario::Healthy, 7).inventory();
     playbook.green.task.images.insert("app".into(), "123456789012.dkr-ecr.eu-central-1.on.aws/web:2".into());
     (playbook, inventory)
+}
+
+fn registration(arn: &str) -> ServiceRegistry {
+    ServiceRegistry { arn: arn.into(), port: None, container: None, container_port: None }
 }
 
 /// What is found in a sound estate after one change.
@@ -99,7 +103,7 @@ const BLOCKING: &[(&str, Change)] = &[
 const WARNING: &[(&str, Change)] = &[
     ("native-blue-green", |_, i| i.service.strategy = Some("BLUE_GREEN".into())),
     ("native-blue-green", |_, i| i.service.load_balancers[0].advanced = true),
-    ("service-discovery", |_, i| i.service.service_registries.push("arn".into())),
+    ("service-discovery", |_, i| i.service.registries.push(registration("arn"))),
     ("target-groups-left-behind", |_, i| {
         let mut second = i.service.load_balancers[0].clone();
         second.target_group = Some("arn:other".into());

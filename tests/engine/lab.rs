@@ -17,12 +17,12 @@ use migrate::inventory::record::same_records;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
-use migrate::operation::{green_key, green_name, pair};
+use migrate::operation::{TASK_DEFINITION, green_key, green_name, pair};
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
 use migrate::report::outcome::standing;
 use migrate::traffic::records::record_sets;
-use migrate::traffic::{Pair, Share, at_share, replaced, same};
+use migrate::traffic::{Pair, Share, at_share, green_tasks, replaced, same};
 use serde_json::Value;
 
 /// Where a journal fails: at the n-th append of its life, before or after the record is durable.
@@ -221,6 +221,34 @@ green:
 shift: { listener_swap: {} }
 stages:
   - { green: 100%, bake: 6m }
+";
+
+/// A service without a load balancer, updated at once.
+pub const IN_PLACE: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { in_place: {} }
+stages:
+  - { green: 100%, bake: 6m }
+health: { alarms: [web-errors] }
+";
+
+/// Green beside blue in the same Cloud Map service, in proportion to the stage.
+pub const STAGED: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { in_place: { staged: true } }
+stages:
+  - { green: 20%, bake: 5m }
+  - { green: 50%, bake: 5m, approve: true }
+  - { green: 100%, bake: 6m }
+health: { alarms: [web-errors] }
 ";
 
 /// The same over records.
@@ -449,6 +477,11 @@ impl Lab {
         if matches!(self.playbook.shift, Shift::ListenerWeights(_) | Shift::ListenerSwap(_)) {
             self.assert_routes_as_told(&progress);
         }
+        match &self.playbook.shift {
+            Shift::InPlace(in_place) if in_place.staged => self.assert_fleets_as_told(&progress),
+            Shift::InPlace(_) => self.assert_service_as_told(&progress),
+            _ => {}
+        }
         if matches!(self.playbook.shift, Shift::DnsWeights(_)) {
             self.assert_records_as_told(&progress);
         }
@@ -483,6 +516,30 @@ impl Lab {
             };
             assert!(same(shown, &told), "{:?} shows {shown:?}, the journal says {told:?}\n{}", route.at, self.story());
         }
+    }
+
+    /// At 100 % the service runs green's tasks, in green's subnets; before, what was recorded.
+    fn assert_service_as_told(&self, progress: &Progress) {
+        let plan = &progress.header.plan;
+        let universe = self.sim.universe();
+        let shown = &universe.services[&universe.blue.service].service.actual;
+        let recorded = &plan.inventory.service;
+        let told = match progress.share == Share::ALL {
+            true => (&progress.made[TASK_DEFINITION], &plan.playbook.green.network.subnets),
+            false => (&recorded.task_definition, &recorded.subnets),
+        };
+        assert_eq!((&shown.task_definition, &shown.subnets), told, "{}", self.story());
+    }
+
+    /// Green has the tasks of its share; blue is found except at 100 %, and has all its tasks.
+    fn assert_fleets_as_told(&self, progress: &Progress) {
+        let universe = self.sim.universe();
+        let actual = |key: &str| universe.services[key].service.actual.clone();
+        let blue = universe.blue.service.clone();
+        let (blue, green) = (actual(&blue), actual(&format!("{blue}-ipv6")));
+        let count = green_tasks(blue.desired_count, progress.share);
+        assert_eq!((blue.desired_count, green.desired_count), (4, count), "{}", self.story());
+        assert_eq!(blue.registries.is_empty(), progress.share == Share::ALL, "{}", self.story());
     }
 
     pub fn assert_origin(&self, what: &str) {

@@ -82,6 +82,8 @@ macro_rules! sweeps {
 
 sweeps!(listener_weights, SHORT);
 sweeps!(listener_swap, SWAP);
+sweeps!(in_place, IN_PLACE);
+sweeps!(staged, STAGED);
 sweeps!(dns_weights, BY_RECORDS);
 sweeps!(smoke_and_hooks, SMOKE_AND_HOOKS);
 
@@ -135,7 +137,7 @@ fn there_and_finished(lab: &mut Lab, what: &str) {
     assert_eq!(lab.phase(), Some(Phase::Finished), "{what}\n{}", lab.story());
     lab.assert_lawful(what);
     let universe = lab.sim.universe();
-    if !matches!(lab.playbook.shift, Shift::InPlace(InPlace { staged: false })) {
+    if !matches!(lab.playbook.shift, Shift::InPlace(InPlace { staged: false, .. })) {
         assert_eq!(universe.services[&universe.blue.service].service.actual.desired_count, 0, "{what}");
     }
     assert!(matches!(lab.finish(), End::Already), "{what}");

@@ -53,10 +53,20 @@ fn the_policy_in_the_readme_is_what_the_adapter_calls() {
         "elasticloadbalancing:AddTags",
         "elasticloadbalancing:SetWebACL",
         "iam:PassRole",
+        "servicediscovery:TagResource",
         "wafv2:GetWebACL",
     ];
-    let services =
-        ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "route53", "sns", "sts", "wafv2"];
+    let services = [
+        "ecs",
+        "elasticloadbalancing",
+        "cloudwatch",
+        "application-autoscaling",
+        "route53",
+        "sns",
+        "sts",
+        "servicediscovery",
+        "wafv2",
+    ];
     let action = |word: &str| {
         let (service, call) = word.split_once(':')?;
         let is_call = call.len() > 3 && call.chars().all(char::is_alphanumeric) && call.starts_with(char::is_uppercase);

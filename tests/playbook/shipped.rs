@@ -12,6 +12,8 @@ fn each_is_sound_and_only_the_bold_one_is_warned_about() {
             "all-at-once.yaml",
             "canary.yaml",
             "ci-pipeline.yaml",
+            "internal-cloud-map.yaml",
+            "internal-fleets.yaml",
             "linear.yaml",
             "nlb-swap.yaml",
             "quickstart.yaml",

@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 use super::ecs::{as_count, primary, read_tags};
 use super::errors::refused;
 use super::tags::is_reserved;
+use super::updates;
 use crate::cloud::{CloudError, NewService, NewTaskDefinition};
 
 pub(super) const REGISTER: &str = "ecs:RegisterTaskDefinition";
@@ -103,6 +104,10 @@ pub(super) fn service_like(from: &ecs::Service, wanted: &NewService) -> Result<C
             from.health_check_grace_period_seconds.filter(|_| !load_balancers.is_empty()),
         )
         .set_load_balancers(Some(load_balancers).filter(|entries| !entries.is_empty()))
+        .set_service_registries(
+            Some(wanted.registries.iter().map(updates::write_registry).collect())
+                .filter(|entries: &Vec<_>| !entries.is_empty()),
+        )
         .set_service_connect_configuration(deployment.and_then(client_only))
         .set_volume_configurations(deployment.and_then(|deployment| deployment.volume_configurations.clone()))
         .set_scheduling_strategy(from.scheduling_strategy.clone())
@@ -203,6 +208,7 @@ pub(super) fn carried_by_service(service: &ecs::Service) -> BTreeMap<String, Str
         subnets: network.map(|network| network.subnets().to_vec()).unwrap_or_default(),
         security_groups: Vec::new(),
         target_groups: groups.map(|group| (group.clone(), group)).collect(),
+        registries: Vec::new(),
         tags: BTreeMap::new(),
         client_token: String::new(),
     };
@@ -518,6 +524,7 @@ mod tests {
             subnets: vec!["subnet-6".to_string()],
             security_groups: Vec::new(),
             target_groups: strings(&[("arn:blue", "arn:green")]),
+            registries: Vec::new(),
             tags: strings(&[("migrate:run", "web"), ("aws:ecs:x", "y")]),
             client_token: "token".to_string(),
         }

@@ -130,6 +130,7 @@ mod tests {
             subnets: vec!["subnet-6".to_string()],
             security_groups: Vec::new(),
             target_groups: BTreeMap::new(),
+            registries: Vec::new(),
             tags: BTreeMap::from([("migrate:run".to_string(), "web".to_string())]),
             client_token: "t".to_string(),
         }

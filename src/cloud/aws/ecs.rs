@@ -13,8 +13,11 @@ use futures_util::future::{join_all, try_join, try_join_all};
 use super::copies;
 use super::errors::{during, existing, refused};
 use super::tags::bears_marks;
+use super::updates;
 use crate::cloud::{Cause, CloudError};
-use crate::inventory::{Container, Deployment, Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition};
+use crate::inventory::{
+    Container, Deployment, RollingUpdate, Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition,
+};
 
 const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
 const DESCRIBE_TASK_DEFINITION: &str = "ecs:DescribeTaskDefinition";
@@ -254,7 +257,7 @@ fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
 
-fn instant(at: Option<&sdk::primitives::DateTime>) -> Option<DateTime<Utc>> {
+pub(super) fn instant(at: Option<&sdk::primitives::DateTime>) -> Option<DateTime<Utc>> {
     at.and_then(|at| DateTime::from_timestamp(at.secs(), at.subsec_nanos()))
 }
 
@@ -300,14 +303,13 @@ fn read_service(service: &ecs::Service) -> Service {
         managed_by: owned(service.resource_management_type().map(ecs::ResourceManagementType::as_str)),
         subnets: network.map(|network| network.subnets().to_vec()).unwrap_or_default(),
         security_groups: network.map(|network| network.security_groups().to_vec()).unwrap_or_default(),
+        assigns_public_ip: network.and_then(|it| it.assign_public_ip()) == Some(&ecs::AssignPublicIp::Enabled),
         load_balancers: service.load_balancers().iter().map(read_load_balancer).collect(),
         deployments: service.deployments().iter().map(read_deployment).collect(),
-        service_registries: service
-            .service_registries()
-            .iter()
-            .filter_map(|registry| owned(registry.registry_arn()))
-            .collect(),
+        registries: service.service_registries().iter().map(updates::read_registry).collect(),
         publishes_service_connect: connect.is_some_and(copies::publishes),
+        service_connect: connect.filter(|it| it.enabled()).and_then(|it| owned(it.namespace())),
+        rolling: read_rolling(service.deployment_configuration()),
         execute_command: service.enable_execute_command(),
         grace_period_seconds: service.health_check_grace_period_seconds().map(count),
         tags: read_tags(service.tags()),
@@ -336,6 +338,21 @@ fn read_deployment(deployment: &ecs::Deployment) -> Deployment {
         desired_count: count(deployment.desired_count()),
         running_count: count(deployment.running_count()),
         failed_tasks: count(deployment.failed_tasks()),
+        subnets: deployment
+            .network_configuration()
+            .and_then(|network| network.awsvpc_configuration())
+            .map(|network| network.subnets().to_vec())
+            .unwrap_or_default(),
+    }
+}
+
+fn read_rolling(configuration: Option<&ecs::DeploymentConfiguration>) -> RollingUpdate {
+    let breaker = configuration.and_then(|it| it.deployment_circuit_breaker());
+    RollingUpdate {
+        circuit_breaker: breaker.is_some_and(|it| it.enable),
+        rolls_back: breaker.is_some_and(|it| it.rollback),
+        minimum_healthy_percent: configuration.and_then(|it| it.minimum_healthy_percent()).map(count),
+        maximum_percent: configuration.and_then(|it| it.maximum_percent()).map(count),
     }
 }
 
@@ -417,6 +434,7 @@ fn read_task(task: &ecs::Task) -> Task {
         arn: task.task_arn().unwrap_or_default().to_string(),
         status: task.last_status().unwrap_or_default().to_string(),
         ipv6: owned(by_interface.or(by_attachment)),
+        health: owned(task.health_status().map(ecs::HealthStatus::as_str)),
         stop_code: owned(task.stop_code().map(ecs::TaskStopCode::as_str)),
         stopped_reason: owned(task.stopped_reason()),
         containers: task.containers().iter().filter_map(ending).collect(),

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::faults::{failed, not_found, refused};
+use super::rolling::SimDeployment;
 use super::tasks::{SimTask, task_seen};
 use super::universe::{Lagging, SimTaskDefinition, Universe, ViolationKind, bears_marks, is_ours, service_key, short};
+use crate::cloud::registries::ServiceDeployment;
 use crate::cloud::{Cause, CloudError, NewService, NewTaskDefinition};
-use crate::inventory::{Deployment, Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition};
+use crate::inventory::{Service, ServiceEvent, ServiceLoadBalancer, Task, TaskDefinition};
 
 pub(super) const CREATE: &str = "ecs:CreateService";
 pub(super) const UPDATE: &str = "ecs:UpdateService";
@@ -36,6 +38,12 @@ pub struct SimService {
     pub deployment_id: String,
     pub rollout: Rollout,
     pub failed_tasks: u32,
+    /// Deployments before that one, those that still run tasks or have just failed; newest first.
+    #[serde(default)]
+    pub earlier: Vec<SimDeployment>,
+    /// What ECS remembers of deployments, newest first.
+    #[serde(default)]
+    pub history: Vec<ServiceDeployment>,
     /// Oldest first, those that were stopped included.
     pub tasks: Vec<SimTask>,
     /// Newest first.
@@ -61,7 +69,7 @@ impl SimService {
 
     /// What a rollback has to restore: what was set, not what follows from it.
     pub(super) fn fingerprint(&self) -> Value {
-        let s = &self.service.actual;
+        let s = Service { deployments: Vec::new(), ..self.service.actual.clone() };
         let kept = self.tasks.iter().filter(|t| t.is_kept()).count();
         json!({ "service": s, "tasks": kept })
     }
@@ -88,21 +96,7 @@ impl SimService {
         service.running_count = count(&|t| t.is_running(at));
         service.pending_count = count(&|t| t.is_kept() && at >= t.created && at < t.running_from());
         service.events.clone_from(&self.events);
-        let (rollout, reason) = match self.rollout {
-            Rollout::InProgress => ("IN_PROGRESS", format!("ECS deployment {} in progress.", self.deployment_id)),
-            Rollout::Completed => ("COMPLETED", format!("ECS deployment {} completed.", self.deployment_id)),
-            Rollout::Failed => ("FAILED", "ECS deployment circuit breaker: tasks failed to start.".to_owned()),
-        };
-        service.deployments = vec![Deployment {
-            id: self.deployment_id.clone(),
-            status: "PRIMARY".to_owned(),
-            rollout: Some(rollout.to_owned()),
-            rollout_reason: Some(reason),
-            task_definition: service.task_definition.clone(),
-            desired_count: service.desired_count,
-            running_count: service.running_count,
-            failed_tasks: self.failed_tasks,
-        }];
+        service.deployments = self.deployments_seen(&service, at);
         service
     }
 }
@@ -211,7 +205,10 @@ impl Universe {
                 [] => from.security_groups.clone(),
                 chosen => chosen.to_vec(),
             },
+            assigns_public_ip: false,
             load_balancers,
+            registries: wanted.registries.clone(),
+            deployments: Vec::new(),
             tags: wanted.tags.clone(),
             execute_command: false,
             ..from
@@ -226,6 +223,8 @@ impl Universe {
             deployment_id: format!("ecs-svc/{}", super::universe::number_of(&id)),
             rollout: Rollout::InProgress,
             failed_tasks: 0,
+            earlier: Vec::new(),
+            history: Vec::new(),
             tasks: Vec::new(),
             events: Vec::new(),
         };
@@ -250,6 +249,7 @@ impl Universe {
                 "Error retrieving subnet information for [{unknown}]: The subnet ID '{unknown}' does not exist"
             ));
         }
+        self.check_registries(CREATE, &wanted.registries, &wanted.subnets)?;
         let mut load_balancers = Vec::new();
         for entry in &from.load_balancers {
             let replacement = entry.target_group.as_ref().and_then(|old| wanted.target_groups.get(old));

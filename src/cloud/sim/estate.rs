@@ -23,14 +23,14 @@ use super::traffic::Traffic;
 use super::universe::{Blue, Knobs, Lagging, SimTaskDefinition, Universe, number_of, short};
 use crate::cloud::Identity;
 use crate::inventory::{
-    Action, Alarm, Container, ForwardConfig, GroupStickiness, LoadBalancer, Route, RouteAt, ScalableTarget, Service,
-    ServiceLoadBalancer, Suspension, TargetGroup, TaskDefinition, WeightedGroup,
+    Action, Alarm, Container, ForwardConfig, GroupStickiness, LoadBalancer, RollingUpdate, Route, RouteAt,
+    ScalableTarget, Service, ServiceLoadBalancer, Suspension, TargetGroup, TaskDefinition, WeightedGroup,
 };
 use crate::playbook::{Playbook, Shift};
 
 /// Version of the structure that is saved.
 pub(super) const FORMAT: u32 = 1;
-const ACCOUNT: &str = "123456789012";
+pub(super) const ACCOUNT: &str = "123456789012";
 const REGION: &str = "eu-central-1";
 const BLUE_TASKS: u32 = 4;
 const PER_MINUTE: f64 = 6000.0;
@@ -38,7 +38,7 @@ const PER_MINUTE: f64 = 6000.0;
 const TASK_CAPACITY: f64 = 2000.0;
 const TASK_AIM: f64 = 1700.0;
 /// CloudWatch keeps minutes for so long.
-const HISTORY: Duration = Duration::days(15);
+pub(super) const HISTORY: Duration = Duration::days(15);
 const VPC: &str = "vpc-0a1b2c3d";
 /// The hosted zone of all load balancers' own names in the region.
 const BALANCER_ZONE: &str = "Z215JYRZR1TBD5";
@@ -51,6 +51,10 @@ impl Universe {
     /// A cloud in which everything that the playbook names exists, as it was long before the run.
     pub fn for_playbook(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>) -> Universe {
         let mut universe = empty(playbook, scenario, seed, now);
+        if let Shift::InPlace(in_place) = &playbook.shift {
+            universe.discovered(playbook, in_place);
+            return universe;
+        }
         let groups = universe.add_blue_groups(playbook);
         universe.add_task_definition(playbook);
         universe.add_blue(playbook, &groups);
@@ -118,7 +122,7 @@ impl Universe {
         arn
     }
 
-    fn add_task_definition(&mut self, playbook: &Playbook) {
+    pub(super) fn add_task_definition(&mut self, playbook: &Playbook) {
         let name = &playbook.service.name;
         let region = self.identity.region.clone();
         let arn = self.ecs_arn(&format!("task-definition/{name}:7"));
@@ -154,7 +158,7 @@ impl Universe {
         self.task_definitions.insert(arn, SimTaskDefinition { definition, revision: 7, active: true });
     }
 
-    fn add_blue(&mut self, playbook: &Playbook, groups: &[String]) {
+    pub(super) fn add_blue(&mut self, playbook: &Playbook, groups: &[String]) {
         let (cluster, name) = (short(&playbook.service.cluster).to_owned(), playbook.service.name.clone());
         let key = format!("{cluster}/{name}");
         let container = container_name(playbook);
@@ -182,10 +186,18 @@ impl Universe {
             managed_by: None,
             subnets: vec!["subnet-dual-a".to_owned(), "subnet-dual-b".to_owned()],
             security_groups: vec!["sg-0app".to_owned()],
+            assigns_public_ip: false,
             load_balancers: load_balancers.collect(),
             deployments: Vec::new(),
-            service_registries: Vec::new(),
+            registries: Vec::new(),
             publishes_service_connect: false,
+            service_connect: None,
+            rolling: RollingUpdate {
+                circuit_breaker: true,
+                rolls_back: true,
+                minimum_healthy_percent: Some(100),
+                maximum_percent: Some(200),
+            },
             execute_command: false,
             grace_period_seconds: Some(60),
             tags: map([("env", "production"), ("team", "platform")]),
@@ -203,15 +215,18 @@ impl Universe {
             ]),
             dropped: BTreeMap::new(),
         };
-        let tasks = (0..BLUE_TASKS).map(|_| self.old_task(&cluster)).collect();
+        let deployment_id = format!("ecs-svc/{}", number_of(&key));
+        let tasks = (0..BLUE_TASKS).map(|_| self.old_task(&cluster, &deployment_id)).collect();
         let sim = SimService {
             service: Lagging::new(service),
             wanted: None,
             visible_from: self.now,
             ipv6_only: false,
-            deployment_id: format!("ecs-svc/{}", number_of(&key)),
+            deployment_id,
             rollout: Rollout::Completed,
             failed_tasks: 0,
+            earlier: Vec::new(),
+            history: Vec::new(),
             tasks,
             events: Vec::new(),
         };
@@ -219,7 +234,7 @@ impl Universe {
         self.blue = Blue { service: key, desired_count: BLUE_TASKS, target_groups: groups.to_vec() };
     }
 
-    fn old_task(&mut self, cluster: &str) -> SimTask {
+    pub(super) fn old_task(&mut self, cluster: &str, deployment: &str) -> SimTask {
         let id = self.fresh_id();
         SimTask {
             arn: self.ecs_arn(&format!("task/{cluster}/{id}{id}")),
@@ -227,6 +242,9 @@ impl Universe {
             created: self.now - HISTORY,
             doomed: None,
             stop: None,
+            deployment: deployment.to_owned(),
+            ipv6_only: false,
+            registries: Vec::new(),
         }
     }
 
@@ -324,7 +342,7 @@ impl Universe {
         self.routes.insert(at.arn().to_owned(), SimRoute { route: Lagging::new(route), tags, traffic, protocol: None });
     }
 
-    fn add_scaling(&mut self, playbook: &Playbook) {
+    pub(super) fn add_scaling(&mut self, playbook: &Playbook) {
         let service = self.blue.service.clone();
         let resource = format!("service/{service}");
         let target = ScalableTarget {
@@ -374,6 +392,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         scaling: BTreeMap::new(),
         alarms: BTreeMap::new(),
         levels: BTreeMap::new(),
+        registries: BTreeMap::new(),
         messages: Vec::new(),
         unborn_rules: BTreeMap::new(),
         traffic: Traffic {
@@ -389,7 +408,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
     }
 }
 
-fn container_name(playbook: &Playbook) -> String {
+pub(super) fn container_name(playbook: &Playbook) -> String {
     playbook.service.container.clone().unwrap_or_else(|| "app".to_owned())
 }
 
@@ -399,7 +418,7 @@ pub(super) fn legal_group_name(service: &str) -> String {
     legal.trim_matches('-').to_owned()
 }
 
-fn alarm(name: &str) -> Alarm {
+pub(super) fn alarm(name: &str) -> Alarm {
     Alarm {
         name: name.to_owned(),
         state: "OK".to_owned(),

@@ -12,7 +12,7 @@ use crate::cloud::{
     RouteWrite, Watch,
 };
 use crate::inventory::{Action, ForwardConfig, Route, Suspension, WeightedGroup};
-use crate::playbook::Playbook;
+use crate::playbook::{InPlace, Playbook, Shift};
 
 pub const PROBE_HOST: &str = "migrate-web.invalid";
 
@@ -39,6 +39,13 @@ pub fn universe(scenario: Scenario) -> Universe {
 
 pub fn sim(scenario: Scenario) -> Sim {
     Sim::in_memory(universe(scenario))
+}
+
+/// The estate of a service without a load balancer.
+pub fn in_place(scenario: Scenario, staged: bool) -> Sim {
+    let mut playbook = playbook();
+    playbook.shift = Shift::InPlace(InPlace { staged, registry: None });
+    Sim::in_memory(Universe::for_playbook(&playbook, scenario, 7, start()))
 }
 
 pub fn ours() -> BTreeMap<String, String> {
@@ -100,6 +107,7 @@ pub fn new_service(sim: &Sim, green: &str, task_definition: &str) -> NewService 
         subnets: vec!["subnet-0a1".to_owned(), "subnet-0b2".to_owned()],
         security_groups: Vec::new(),
         target_groups: BTreeMap::from([(blue_group(sim), green.to_owned())]),
+        registries: Vec::new(),
         tags: ours(),
         client_token: "web-1".to_owned(),
     }

@@ -114,6 +114,7 @@ impl Universe {
         let minute = Duration::minutes(1);
         self.next_tick = self.now.duration_trunc(minute).unwrap_or(self.now) + minute;
         let mut scaled = Vec::new();
+        let shares = self.shares_by_tasks();
         for scaling in self.scaling.values_mut() {
             let Some(service) = self.services.get(&scaling.service).filter(|s| s.is_active()) else { continue };
             let actual = &service.service.actual;
@@ -123,7 +124,11 @@ impl Universe {
             }
             let groups = actual.load_balancers.iter().filter_map(|lb| lb.target_group.as_ref());
             let names = groups.filter_map(|arn| self.target_groups.get(arn)).map(|g| g.group.name.as_str());
-            let load = self.traffic.share_of(names) * self.traffic.level(self.now);
+            let share = match actual.load_balancers.is_empty() {
+                true => shares.get(&scaling.service).copied().unwrap_or_default(),
+                false => self.traffic.share_of(names),
+            };
+            let load = share * self.traffic.level(self.now);
             if let Some(count) = scaling.decide(actual.desired_count, load, self.now) {
                 scaled.push((scaling.service.clone(), count));
             }

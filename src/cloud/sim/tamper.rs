@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::elb::described;
 use super::names::key;
 use super::universe::{Universe, service_key};
+use crate::cloud::registries::ServiceUpdate;
 use crate::inventory::{Action, Record, RouteAt, TargetGroup};
 
 /// A change by somebody else. It is not checked, not counted as a call and never a violation.
@@ -45,6 +46,14 @@ pub enum Tamper {
         load_balancer: String,
         ip_address_type: String,
     },
+    /// Deploys this task definition to the service.
+    Deploy {
+        cluster: String,
+        service: String,
+        task_definition: String,
+    },
+    /// Deletes a Cloud Map service, by its ARN.
+    DeleteRegistry(String),
     /// Adds a record to a zone, or replaces the one of its name, type and identifier.
     PutRecord {
         zone: String,
@@ -103,6 +112,16 @@ impl Universe {
                 if let Some(found) = self.load_balancers.get_mut(load_balancer) {
                     found.ip_address_type.clone_from(ip_address_type);
                 }
+            }
+            Tamper::Deploy { cluster, service, task_definition } => {
+                let key = service_key(cluster, service);
+                if let Some(found) = self.services.get(&key).map(|s| s.service.actual.clone()) {
+                    let task_definition = task_definition.clone();
+                    self.deploy(&key, &ServiceUpdate { task_definition, ..ServiceUpdate::of(&found) });
+                }
+            }
+            Tamper::DeleteRegistry(arn) => {
+                self.registries.remove(arn);
             }
             Tamper::PutRecord { zone, record } => self.tamper_record(zone, record, true),
             Tamper::DeleteRecord { zone, record } => self.tamper_record(zone, record, false),

@@ -34,6 +34,15 @@ pub struct SimTask {
     /// Whether its targets never answer, and when ECS then gives it up.
     pub doomed: Option<DateTime<Utc>>,
     pub stop: Option<TaskStop>,
+    /// Id of the deployment that started it.
+    #[serde(default)]
+    pub deployment: String,
+    /// Whether it has no IPv4 address.
+    #[serde(default)]
+    pub ipv6_only: bool,
+    /// ARNs of the Cloud Map services in which it is an instance while it runs.
+    #[serde(default)]
+    pub registries: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +61,7 @@ impl SimTask {
         self.created + LAUNCH
     }
 
-    fn checked_from(&self) -> DateTime<Utc> {
+    pub(super) fn checked_from(&self) -> DateTime<Utc> {
         self.running_from() + FIRST_CHECKS
     }
 
@@ -67,6 +76,14 @@ impl SimTask {
 
     pub(super) fn is_healthy(&self, at: DateTime<Utc>) -> bool {
         at >= self.checked_from() && self.doomed.is_none() && self.is_running(at)
+    }
+
+    fn health(&self, at: DateTime<Utc>) -> &'static str {
+        match (at >= self.checked_from(), self.doomed) {
+            (false, _) => "UNKNOWN",
+            (true, Some(_)) => "UNHEALTHY",
+            (true, None) => "HEALTHY",
+        }
     }
 
     pub(super) fn is_gone(&self, at: DateTime<Utc>) -> bool {
@@ -153,7 +170,10 @@ impl Universe {
     fn give_up_tasks(&self, service: &mut SimService) {
         let now = self.now;
         let group = service.service.actual.load_balancers.iter().find_map(|lb| lb.target_group.clone());
-        let group = group.unwrap_or_default();
+        let checks = group.map_or_else(
+            || "container health checks".to_owned(),
+            |group| format!("ELB health checks in (target-group {group})"),
+        );
         let due = |t: &&mut SimTask| t.is_kept() && t.doomed.is_some_and(|at| at <= now);
         let mut given_up = Vec::new();
         for task in service.tasks.iter_mut().filter(due) {
@@ -161,46 +181,58 @@ impl Universe {
                 begun: now,
                 over: now + PATIENCE,
                 code: "ServiceSchedulerInitiated".to_owned(),
-                reason: format!("Task failed ELB health checks in (target-group {group})"),
+                reason: format!("Task failed {checks}"),
             });
-            given_up.push(short(&task.arn).to_owned());
+            given_up.push((short(&task.arn).to_owned(), task.deployment == service.deployment_id));
         }
         let name = service.service.actual.name.clone();
-        for task in given_up {
-            service.failed_tasks += 1;
-            service.say(
-                now,
-                format!(
-                    "(service {name}) (task {task}) failed ELB health checks in (target-group {group}) \
-                     due to (reason Request timed out)."
-                ),
-            );
+        for (task, newest) in given_up {
+            service.failed_tasks += u32::from(newest);
+            let text = format!("(service {name}) (task {task}) failed {checks} due to (reason Request timed out).");
+            service.say(now, text);
         }
     }
 
+    /// Starts what the newest deployment lacks, and stops what the others need not run any more: never
+    /// fewer healthy tasks than desired, never more than twice as many tasks (100 % and 200 %).
     fn scale(&mut self, key: &str, service: &mut SimService) {
         let desired = usize::try_from(service.service.actual.desired_count).unwrap_or(usize::MAX);
-        let kept = service.tasks.iter().filter(|t| t.is_kept()).count();
+        let newest = |t: &SimTask, id: &String| t.deployment == *id;
+        let id = service.deployment_id.clone();
+        let kept = service.tasks.iter().filter(|t| t.is_kept() && newest(t, &id)).count();
+        let older = service.tasks.iter().filter(|t| t.is_kept() && !newest(t, &id)).count();
         let name = service.service.actual.name.clone();
         if kept < desired && service.rollout != Rollout::Failed {
-            let missing = desired - kept;
+            let missing = (desired - kept).min((2 * desired).saturating_sub(kept + older));
             for nth in 0..missing {
                 let task = self.launched(key, service, nth);
                 service.tasks.push(task);
             }
-            service.say(self.now, format!("(service {name}) has started {missing} tasks."));
+            if missing > 0 {
+                service.say(self.now, format!("(service {name}) has started {missing} tasks."));
+            }
         }
-        if kept > desired {
+        let healthy = service.tasks.iter().filter(|t| t.is_healthy(self.now) && newest(t, &id)).count();
+        // What is of no use goes first.
+        let sick = |t: &SimTask| t.is_kept() && t.deployment != id && !t.is_healthy(self.now);
+        let useless = service.tasks.iter().filter(|t| sick(t)).count();
+        let needless = useless + (older - useless).saturating_sub(desired.saturating_sub(healthy));
+        let surplus = kept.saturating_sub(desired);
+        if needless + surplus > 0 {
             let stop = TaskStop {
                 begun: self.now,
                 over: self.now + self.drain_of(service),
                 code: "ServiceSchedulerInitiated".to_owned(),
                 reason: "Scaling activity initiated by deployment".to_owned(),
             };
-            for task in service.tasks.iter_mut().filter(|t| t.is_kept()).take(kept - desired) {
-                task.stop = Some(stop.clone());
-            }
-            service.say(self.now, format!("(service {name}) has stopped {} running tasks.", kept - desired));
+            let mut of_older: Vec<&mut SimTask> =
+                service.tasks.iter_mut().filter(|t| t.is_kept() && t.deployment != id).collect();
+            of_older.sort_by_key(|t| t.is_healthy(self.now));
+            of_older.into_iter().take(needless).for_each(|task| task.stop = Some(stop.clone()));
+            let of_newest = service.tasks.iter_mut().filter(|t| t.is_kept() && t.deployment == id).take(surplus);
+            of_newest.for_each(|task| task.stop = Some(stop.clone()));
+            let stopped = needless + surplus;
+            service.say(self.now, format!("(service {name}) has stopped {stopped} running tasks."));
         }
     }
 
@@ -208,7 +240,8 @@ impl Universe {
         let id = self.fresh_id();
         let cluster = key.split('/').next().unwrap_or_default();
         let grace = service.service.actual.grace_period_seconds.map_or(0, i64::from);
-        let unreachable = self.scenario == Scenario::GreenUnreachable && key != self.blue.service;
+        let unreachable =
+            self.scenario == Scenario::GreenUnreachable && (key != self.blue.service || service.ipv6_only);
         let given_up = LAUNCH + FIRST_CHECKS.max(Duration::seconds(grace)) + PATIENCE;
         let later = APART * i32::try_from(nth).unwrap_or_default();
         SimTask {
@@ -217,6 +250,9 @@ impl Universe {
             created: self.now,
             doomed: unreachable.then(|| self.now + given_up + later),
             stop: None,
+            deployment: service.deployment_id.clone(),
+            ipv6_only: service.ipv6_only,
+            registries: service.service.actual.registries.iter().map(|r| r.arn.clone()).collect(),
         }
     }
 
@@ -228,28 +264,11 @@ impl Universe {
         Duration::seconds(groups.filter_map(delay).max().unwrap_or_default())
     }
 
-    fn roll_out(&self, service: &mut SimService) {
-        if service.rollout != Rollout::InProgress {
-            return;
-        }
-        let name = service.service.actual.name.clone();
-        let desired = service.service.actual.desired_count;
-        // The circuit breaker's threshold is half of the desired count, but at least 3.
-        if service.failed_tasks >= desired.div_ceil(2).clamp(3, 200) {
-            service.rollout = Rollout::Failed;
-            let id = service.deployment_id.clone();
-            service
-                .say(self.now, format!("(service {name}) (deployment {id}) deployment failed: tasks failed to start."));
-            return;
-        }
+    /// Whether the service's groups can hold its tasks, and are in use.
+    pub(super) fn is_reachable(&self, service: &SimService) -> bool {
         let groups = service.service.actual.load_balancers.iter().filter_map(|lb| lb.target_group.as_ref());
         let ready = |arn: &String| self.target_groups.get(arn).is_some_and(|g| registers(service, g));
-        let reachable = groups.clone().all(ready) && groups.clone().all(|arn| !self.load_balancers_of(arn).is_empty());
-        let healthy = u32::try_from(service.healthy(self.now)).unwrap_or(u32::MAX);
-        if reachable && healthy == desired {
-            service.rollout = Rollout::Completed;
-            service.say(self.now, format!("(service {name}) has reached a steady state."));
-        }
+        groups.clone().all(ready) && groups.clone().all(|arn| !self.load_balancers_of(arn).is_empty())
     }
 
     /// Forgets the oldest stopped tasks, and lets a drained service become inactive.
@@ -302,6 +321,7 @@ pub(super) fn task_seen(task: &SimTask, at: DateTime<Utc>) -> Task {
         arn: task.arn.clone(),
         status: task.status(at).to_owned(),
         ipv6: (at >= task.running_from()).then(|| task.ipv6()),
+        health: Some(task.health(at).to_owned()),
         stop_code: stop.map(|s| s.code.clone()),
         stopped_reason: stop.map(|s| s.reason.clone()),
         containers: match stop.filter(|s| at >= s.over) {

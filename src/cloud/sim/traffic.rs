@@ -147,7 +147,8 @@ impl Universe {
         let reached = |r: &&SimRoute| !is_ours(&r.tags) && self.balancer_share(&r.route.actual.load_balancer) > 0.0;
         let routes = self.routes.values().filter(reached).map(|r| &r.route.actual);
         let mut weighted = routes.flat_map(forwards).filter(|(_, weight)| *weight > 0);
-        weighted.any(|(arn, _)| self.blue.target_groups.iter().any(|blue| blue == arn))
+        let found = self.blue.target_groups.is_empty() && self.blue_is_found();
+        found || weighted.any(|(arn, _)| self.blue.target_groups.iter().any(|blue| blue == arn))
     }
 
     /// Share of all requests that a route matches, by what records lead to its load balancer.
@@ -255,13 +256,18 @@ impl Universe {
         f64::from(u32::try_from(healthy).unwrap_or(u32::MAX)) * self.traffic.task_capacity
     }
 
-    /// Whether CloudWatch answers.
-    pub(super) fn seeing(&self) -> Result<(), CloudError> {
+    /// What CloudWatch answers to everything while it is out.
+    pub(super) fn blind(&self, operation: &str) -> Option<CloudError> {
         let outage = Duration::seconds(i64::from(self.knobs.outage_after_s));
-        let blind_from = self.traffic.green_since.map(|since| since + outage);
-        if self.scenario == Scenario::MetricsOutage && blind_from.is_some_and(|from| self.now >= from) {
-            let text = "InternalServiceFault: The request processing has failed because of an unknown error";
-            return Err(failed(GET_METRICS, Cause::Unknown, text));
+        let from = self.traffic.green_since.filter(|_| self.scenario == Scenario::MetricsOutage)? + outage;
+        let text = "InternalServiceFault: The request processing has failed because of an unknown error";
+        (self.now >= from).then(|| failed(operation, Cause::Unknown, text))
+    }
+
+    /// Whether CloudWatch answers a question for metrics.
+    pub(super) fn seeing(&self) -> Result<(), CloudError> {
+        if let Some(blind) = self.blind(GET_METRICS) {
+            return Err(blind);
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use super::faults::{CallLog, Fault};
 use super::levels::SimLevel;
 use super::names::SimNames;
 use super::notices::SimMessage;
+use super::registries::SimRegistry;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::traffic::Traffic;
@@ -71,6 +72,9 @@ pub struct Universe {
     /// The user's own metrics, by the name that the playbook gives them.
     #[serde(default)]
     pub levels: BTreeMap<String, SimLevel>,
+    /// Cloud Map services, by ARN.
+    #[serde(default)]
+    pub registries: BTreeMap<String, SimRegistry>,
     /// Messages that were sent to topics, oldest first.
     #[serde(default)]
     pub messages: Vec<SimMessage>,
@@ -230,6 +234,7 @@ impl Universe {
         self.reconcile_services();
         self.publish_names();
         self.record_traffic();
+        self.note_discovery();
     }
 
     /// How long this read, or the visibility of this write, lags: anything up to the knob.
@@ -315,6 +320,7 @@ impl Universe {
             "services": services,
             "task_definitions": definitions,
             "scaling": scaling,
+            "registries": self.registries_shown(&shown),
         })
     }
 }
