@@ -8,6 +8,22 @@
 //! window and its last five minutes, so a fault that begins late is not hidden by good hours before.
 //! A statistical judge will replace the insides of [`judge`]; its signature is the seam.
 
+pub mod combination;
+pub mod count;
+pub mod course;
+pub mod dispersion;
+mod distribution;
+pub mod exposure;
+pub mod ledger;
+pub mod limit;
+pub mod outlook;
+pub mod share;
+pub mod silence;
+pub mod tail;
+pub mod trial;
+mod wealth;
+pub mod what_if;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
