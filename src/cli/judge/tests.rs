@@ -34,30 +34,37 @@ fn what_was_not_reported_is_no_number() {
 #[test]
 fn mistakes_are_shown_where_they_are() {
     let table = [
-        ("{", "EOF", 1, 1),
-        ("", "EOF", 1, 1),
-        ("{\n  \"minutes\": [],\n  \"fi\": 3\n}", "unknown field `fi`", 3, 4),
-        (r#"{"minutes":[{"green":{"requests":1,"errors":2}}]}"#, "unknown field `errors`", 1, 36),
-        (r#"{"phi":0.5,"minutes":[]}"#, "0.5 is not a factor of at least 1", 1, 8),
-        (r#"{"false_rollback":1,"minutes":[]}"#, "1 is not a chance between 0 and 1", 1, 19),
-        (r#"{"delta0":-1e-4,"minutes":[]}"#, "-0.0001 is not a rate from 0 to 1", 1, 11),
-        (r#"{"hard_limit":0,"minutes":[]}"#, "0 is not a rate above 0", 1, 15),
-        (r#"{"planned_minutes":0,"minutes":[]}"#, "at least one planned minute", 1, 20),
-        (r#"{"minutes":[{"green":{"requests":NaN}}]}"#, "expected value", 1, 34),
-        (r#"{"minutes":[{"green":{"requests":1e999}}]}"#, "number out of range", 1, 34),
-        (r#"{"minutes":[],"minutes":[]}"#, "duplicate field", 1, 16),
-        (r#"{"phi":1}"#, "`minutes` is missing", 0, 0),
-        ("{\"minutes\":[],\n\"stage_starts\":[0,60]}", "minute 60 of 60 planned", 2, 2),
-        (r#"{"minutes":[]} x"#, "trailing characters", 1, 16),
-        ("[]", "", 1, 1),
+        ("{", "EOF", 1, "{"),
+        ("", "EOF", 1, ""),
+        ("{\n  \"minutes\": [],\n  \"fi\": 3\n}", "unknown field `fi`", 3, "fi"),
+        (r#"{"minutes":[{"green":{"requests":1,"errors":2}}]}"#, "unknown field `errors`", 1, "errors"),
+        (r#"{"phi":0.5,"minutes":[]}"#, "0.5 is not a factor of at least 1", 1, "0.5"),
+        (r#"{"false_rollback":1,"minutes":[]}"#, "1 is not a chance between 0 and 1", 1, "1"),
+        (r#"{"delta0":-1e-4,"minutes":[]}"#, "-0.0001 is not a rate from 0 to 1", 1, "-1e-4"),
+        (r#"{"hard_limit":0,"minutes":[]}"#, "0 is not a rate above 0", 1, "0"),
+        (r#"{"planned_minutes":0,"minutes":[]}"#, "at least one planned minute", 1, "0"),
+        (r#"{"minutes":[{"green":{"requests":NaN}}]}"#, "expected value", 1, "N"),
+        (r#"{"minutes":[{"green":{"requests":1e999}}]}"#, "number out of range", 1, "1e999"),
+        (r#"{"minutes":[],"minutes":[]}"#, "duplicate field", 1, "minutes"),
+        ("{\"minutes\":[],\n\"stage_starts\":[0,60]}", "minute 60 of 60 planned", 2, "stage_starts"),
+        (r#"{"minutes":[]} x"#, "trailing characters", 1, "x"),
     ];
-    for (text, message, line, column) in table {
+    for (text, message, line, underlined) in table {
         let finding = parse(text).unwrap_err();
         assert!(finding.message.contains(message), "{text}: {}", finding.message);
         assert!(!finding.remedy.is_empty(), "{text}");
-        let place = finding.place.map_or((0, 0), |place| (place.line, place.column));
-        assert_eq!(place, (line, column), "{text}: {}", finding.message);
+        let place = finding.place.unwrap();
+        assert_eq!((place.line, &text[place.start..place.end]), (line, underlined), "{text}: {}", finding.message);
+        let before = text[..place.start].lines().last().filter(|_| !text[..place.start].ends_with('\n'));
+        assert_eq!(place.column, before.map_or(0, |line| line.chars().count()) + 1, "{text}");
     }
+}
+
+#[test]
+fn minutes_cannot_be_left_out() {
+    let missing = parse(r#"{"phi":1}"#).unwrap_err();
+    assert_eq!((missing.message.as_str(), missing.place), ("the field `minutes` is missing", None));
+    assert!(parse("[]").is_err() && parse("3").is_err());
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn the_game_is_fair() {
     {
         for factor in [1.0, 0.7] {
             let bound = margin.ratio * (rate + margin.floor) * factor;
-            let runs = 40_000;
+            let runs = 10_000;
             let (mut sum, mut squares) = (0.0, 0.0);
             for _ in 0..runs {
                 let mut trial = Trial::default();
