@@ -6,6 +6,7 @@
 
 mod aws;
 mod broken;
+mod judge;
 mod kills;
 mod lives;
 mod output;

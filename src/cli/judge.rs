@@ -21,9 +21,11 @@ use crate::report::{Form, colored, err, judge as report, out};
 
 /// The form of the file, for `--help`.
 pub(super) const FILE: &str = "\
-The file (minutes in order, from the run's first; all but the minutes may be left out, and are then as here):
-  {\"planned_minutes\":60,\"stage_starts\":[0,12],\"false_rollback\":0.01,\"rho0\":1.25,\"delta0\":1e-4,\"phi\":1.0,
-   \"hard_limit\":null,\"minutes\":[{\"green\":{\"requests\":300,\"bad\":1},\"blue\":{\"requests\":5700,\"bad\":6}}]}";
+The file has minutes in order, from the run's first. All but them may be left out, and is then:
+  { \"planned_minutes\": 60, \"stage_starts\": [0, 12], \"false_rollback\": 0.01,
+    \"rho0\": 1.25, \"delta0\": 1e-4, \"phi\": 1.0, \"hard_limit\": null,
+    \"minutes\": [ { \"green\": { \"requests\": 300, \"bad\": 1 },
+                   \"blue\": { \"requests\": 5700, \"bad\": 6 } } ] }";
 
 /// What `judge` asks beside the minutes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,8 +98,8 @@ fn read(path: &Path, what_if: WhatIf) -> Result<Ledger, Failure> {
     let text = String::from_utf8_lossy(&bytes);
     parse(&text, what_if).map_err(|finding| {
         err(render(std::slice::from_ref(&finding), &name, &text, colored()).trim_end());
-        let line = finding.place.map_or_else(String::new, |p| format!(" line {}, column {}:", p.line, p.column));
-        Failure::usage(format!("{name}:{line} {}", finding.message)).hint(finding.remedy)
+        let place = finding.place.map_or_else(String::new, |p| format!(", line {}, column {}", p.line, p.column));
+        Failure::usage(format!("{name}{place}: {}", finding.message))
     })
 }
 
@@ -107,12 +109,16 @@ fn parse(text: &str, what_if: WhatIf) -> Result<Ledger, Box<Finding>> {
         let shown = error.to_string();
         let message = shown.rsplit_once(" at line ").map_or(shown.as_str(), |(message, _)| message);
         let remedy = "write the file as `migrate judge --help` shows it; what was not reported is null";
-        Box::new(wrong(message.to_owned()).remedy(remedy).at(place(text, error.line(), error.column())))
+        let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+        let finding = wrong(message.to_owned()).remedy(remedy).at(place(text, error.line(), error.column()));
+        Box::new(if expected.is_empty() { finding } else { finding.evidence(format!("expected {expected}")) })
     })?;
-    let at = |finding: Finding, field: &str| Box::new(match find(text, field) {
-        Some(place) => finding.at(place),
-        None => finding,
-    });
+    let at = |finding: Finding, field: &str| {
+        Box::new(match find(text, field) {
+            Some(place) => finding.at(place),
+            None => finding,
+        })
+    };
     let Some(minutes) = input.minutes else {
         let missing = wrong("the field `minutes` is missing".to_owned());
         return Err(Box::new(missing.remedy("give the minutes in order, from the run's first")));

@@ -8,12 +8,13 @@
 //! What it does not see: hosts, alarms, the exposure of the next stage. Those are gates of their own.
 
 use super::Verdict;
+use super::account;
 use super::combination::{combined, driver};
 use super::count::Pair;
 use super::ledger::{Ledger, Metric, Row, Test};
 use super::silence::Silence;
 use super::tail::SignTest;
-use super::trial::{FAST_FALSE_ROLLBACK, LogEvidence, Stake, Starts, Trial, WARNING};
+use super::trial::{LogEvidence, Stake, Starts, Trial, WARNING};
 
 /// Green's share above which blue is too small to vouch for it.
 const BLUE_IS_SMALL: f64 = 0.75;
@@ -51,7 +52,7 @@ pub struct Track {
 
 /// What a metric's evidence is kept in.
 enum Process {
-    Beside(Trial),
+    Beside(Box<Trial>),
     /// Green and blue against the same limit.
     Against(Box<[Trial; 2]>),
     /// One test from the beginning of each stage.
@@ -107,15 +108,14 @@ impl Course {
     /// is always fair.
     fn limit_counts(&self, ledger: &Ledger, metric: &Metric, row: &Row, process: &Process) -> bool {
         let Process::Against(sides) = process else { return true };
-        let beside =
-            ledger.metrics.iter().position(|m| m.series == metric.series && matches!(m.test, Test::Beside(_)));
+        let beside = ledger.metrics.iter().position(|m| m.series == metric.series && matches!(m.test, Test::Beside(_)));
         // Uncapped, because green's may condemn within a minute.
         let blue_keeps_it = sides[1].evidence().fast <= 0.0;
         let Some(beside) = beside else { return blue_keeps_it };
         let relative = self.tracks[beside].evidence.last().is_none_or(|evidence| evidence.slow >= 0.0);
-        let small = row.pair(metric.series).is_some_and(|pair| {
-            pair.green.requests > BLUE_IS_SMALL * (pair.green.requests + pair.blue.requests)
-        });
+        let small = row
+            .pair(metric.series)
+            .is_some_and(|pair| pair.green.requests > BLUE_IS_SMALL * (pair.green.requests + pair.blue.requests));
         blue_keeps_it && (relative || small)
     }
 
@@ -129,75 +129,25 @@ impl Course {
         if self.driver.is_none() && !ledger.metrics.is_empty() {
             self.driver = Some(self.strongest(ledger, false));
         }
-        let shared = ledger.metrics.iter().zip(&self.tracks).find(|(metric, track)| {
+        let shared = ledger.metrics.iter().zip(&self.tracks).position(|(metric, track)| {
             let broken = track.evidence.last().is_some_and(|evidence| evidence.slow >= WARNING.ln());
             matches!(metric.test, Test::Against(_)) && !track.counts && broken
         });
-        let numbers = self.driver.map(|index| self.numbers(ledger, index)).unwrap_or_default();
-        let last = self.evidence.last().copied().unwrap_or_default();
+        let suspicious = self.evidence.last().is_some_and(|evidence| evidence.slow >= WARNING.ln());
         let informed = self.tracks.iter().any(|track| track.minutes > 0);
         (self.verdict, self.reason) = if let Some(minute) = self.condemned {
-            (Verdict::Degraded, format!("{numbers}; {}", self.sentence_of_condemnation(ledger, minute)))
+            (Verdict::Degraded, account::condemned(ledger, self, minute))
         } else if let Some(silence) = Silence::of(ledger) {
             (Verdict::CannotSee, silence.sentence())
-        } else if let Some((metric, _)) = shared {
-            let text = format!("{numbers}; both break {}: not green's fault", described(metric));
-            (Verdict::NotEnoughEvidence, text)
-        } else if last.slow >= WARNING.ln() {
-            let text = format!(
-                "{numbers}; the evidence against green is {}, too much to go on (from {WARNING}) and too little to \
-                 roll back (from {})",
-                odds(last.slow),
-                odds(-ledger.false_rollback.ln())
-            );
-            (Verdict::NotEnoughEvidence, text)
+        } else if let Some(metric) = shared {
+            (Verdict::NotEnoughEvidence, account::shared(ledger, self, metric))
+        } else if suspicious {
+            (Verdict::NotEnoughEvidence, account::suspicious(ledger, self))
         } else if !informed {
-            (Verdict::NotEnoughEvidence, nothing_compared(ledger))
+            (Verdict::NotEnoughEvidence, account::nothing_compared(ledger))
         } else {
-            let text = format!(
-                "{numbers}; the evidence against green is {} of the {} that a rollback needs",
-                odds(last.slow),
-                odds(-ledger.false_rollback.ln())
-            );
-            (Verdict::Healthy, text)
+            (Verdict::Healthy, account::healthy(ledger, self))
         };
-    }
-
-    fn sentence_of_condemnation(&self, ledger: &Ledger, minute: usize) -> String {
-        let evidence = self.evidence.get(minute).copied().unwrap_or_default();
-        let threshold = -ledger.false_rollback.ln();
-        if evidence.slow >= threshold {
-            let declared = ledger.false_rollback * 100.0;
-            let needed = odds(threshold);
-            format!("the evidence against green is {} of the {needed} that a rollback needs at a declared chance of {declared}%", odds(evidence.slow))
-        } else {
-            let needed = odds(-FAST_FALSE_ROLLBACK.ln());
-            format!("the evidence of few minutes against green is {} of the {needed} that it needs", odds(evidence.fast))
-        }
-    }
-
-    /// What a metric has seen, in words.
-    pub fn numbers(&self, ledger: &Ledger, index: usize) -> String {
-        let (Some(metric), Some(track)) = (ledger.metrics.get(index), self.tracks.get(index)) else {
-            return String::new();
-        };
-        let (green, blue, minutes) = (&track.seen.green, &track.seen.blue, track.minutes);
-        match metric.test {
-            Test::Beside(_) | Test::Against(_) => format!(
-                "{}: green {} ({} of {} in {minutes} min), blue {} ({} of {}), phi {:.2}",
-                described(metric),
-                percent(green.rate()),
-                number(green.bad),
-                number(green.requests),
-                percent(blue.rate()),
-                number(blue.bad),
-                number(blue.requests),
-                metric.phi,
-            ),
-            Test::LevelBeside { .. } | Test::LevelAgainst { .. } => {
-                format!("{}: {} of {minutes} minutes speak against green", described(metric), track.against)
-            }
-        }
     }
 }
 
@@ -237,7 +187,7 @@ enum Seen {
 impl Process {
     fn new(test: &Test) -> Process {
         match test {
-            Test::Beside(_) => Process::Beside(Trial::default()),
+            Test::Beside(_) => Process::Beside(Box::default()),
             Test::Against(_) => Process::Against(Box::default()),
             Test::LevelBeside { .. } | Test::LevelAgainst { .. } => Process::Levels(Vec::new()),
         }
@@ -289,49 +239,6 @@ impl Process {
                 LogEvidence { slow: log, fast: log }
             }
         }
-    }
-}
-
-fn described(metric: &Metric) -> String {
-    match metric.test {
-        Test::Against(limit) => format!("{} of {}", metric.name, percent(limit.rate)),
-        _ => metric.name.clone(),
-    }
-}
-
-fn nothing_compared(ledger: &Ledger) -> String {
-    let requests = |side: fn(&Pair) -> f64| -> f64 {
-        let sides = ledger.minutes.iter().filter_map(|row| row.sides_or_nothing());
-        sides.map(|pair| side(&pair)).sum()
-    };
-    let (green, blue) = (requests(|p| p.green.requests), requests(|p| p.blue.requests));
-    let impossible = ledger.minutes.iter().any(Row::impossible);
-    match (green > 0.0, blue > 0.0) {
-        _ if ledger.minutes.is_empty() => "no minute has been seen".to_owned(),
-        (true, false) => format!("green answered {} requests and blue none: there is nothing to compare", number(green)),
-        (false, true) => format!("green answered no request while blue answered {}", number(blue)),
-        (true, true) => "green and blue never answered requests in the same minute".to_owned(),
-        (false, false) if impossible => "only impossible numbers were reported".to_owned(),
-        (false, false) => "no requests were seen".to_owned(),
-    }
-}
-
-fn percent(fraction: f64) -> String {
-    format!("{:.2}%", fraction * 100.0)
-}
-
-/// A count as people write it: a fraction only where there is one.
-fn number(count: f64) -> String {
-    if count.fract() == 0.0 { format!("{count:.0}") } else { format!("{count:.1}") }
-}
-
-/// Evidence as odds, such as `12.3`, or `10^8` where nobody reads the digits.
-pub fn odds(log: f64) -> String {
-    match log {
-        _ if log >= 1e5f64.ln() => format!("10^{:.0}", log / std::f64::consts::LN_10),
-        _ if log >= 100f64.ln() - 1e-9 => format!("{:.0}", log.exp()),
-        _ if log >= 0.1f64.ln() => format!("{:.1}", log.exp()),
-        _ => "less than 0.1".to_owned(),
     }
 }
 

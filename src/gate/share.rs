@@ -25,7 +25,7 @@ pub fn ln_odds(green: f64, blue: f64, wish: f64) -> f64 {
 /// The observed share, where it is not the one that was set.
 pub fn mismatch(green: f64, blue: f64, wish: f64) -> Option<f64> {
     let counts = [green, blue].iter().all(|n| n.is_finite() && *n >= 0.0) && green + blue > 0.0;
-    if !counts || !(wish > 0.0 && wish < 1.0) {
+    if !(counts && wish > 0.0 && wish < 1.0) {
         return None;
     }
     let observed = green / (green + blue);

@@ -57,10 +57,14 @@ impl Silence {
         match self {
             Silence::Both { minutes } => format!("no data for green or blue in the last {minutes} minutes"),
             Silence::Green { minutes, blue_requests } => {
-                format!("no data for green in the last {minutes} minutes while blue answered {blue_requests:.0} requests")
+                format!(
+                    "no data for green in the last {minutes} minutes while blue answered {blue_requests:.0} requests"
+                )
             }
             Silence::Blue { minutes, green_requests } => {
-                format!("no data for blue in the last {minutes} minutes while green answered {green_requests:.0} requests")
+                format!(
+                    "no data for blue in the last {minutes} minutes while green answered {green_requests:.0} requests"
+                )
             }
         }
     }

@@ -101,8 +101,7 @@ impl SignTest {
         let (n, w) = (f64::from(self.minutes), f64::from(self.against));
         // sum_{i <= W} C(n+1, i) / C(n, W), or what is missing to 2^(n+1): the side whose terms fall.
         let below = 2.0 * w < n;
-        let (mut term, mut at) =
-            if below { ((n + 1.0) / (n + 1.0 - w), w) } else { ((n + 1.0) / (w + 1.0), w + 1.0) };
+        let (mut term, mut at) = if below { ((n + 1.0) / (n + 1.0 - w), w) } else { ((n + 1.0) / (w + 1.0), w + 1.0) };
         let mut sum = 0.0;
         while term > sum * 1e-18 {
             sum += term;

@@ -4,8 +4,9 @@
 
 use serde::Serialize;
 
+use super::account::odds;
 use super::count::Reported;
-use super::course::{Course, odds};
+use super::course::Course;
 use super::ledger::{Ledger, Reading, Row, Test};
 
 /// Highest phi that is tried.
@@ -52,7 +53,9 @@ fn declared(chance: f64) -> String {
 /// Everything that would change the verdict of this ledger.
 pub fn changes(ledger: &Ledger, course: &Course) -> Vec<Change> {
     match course.condemned {
-        Some(minute) => [phi(ledger), chance(ledger, course, minute), failures(ledger, course)].into_iter().flatten().collect(),
+        Some(minute) => {
+            [phi(ledger), chance(ledger, course, minute), failures(ledger, course)].into_iter().flatten().collect()
+        }
         None => more(ledger, course).into_iter().collect(),
     }
 }
@@ -188,7 +191,10 @@ mod tests {
         }
         let good = ledger(10, 0.3);
         let found = changes(&good, &Course::of(&good));
-        assert!(matches!(found[..], [Change::More { failures, minutes: 3 }] if failures > 2.0 && failures < 20.0), "{found:?}");
+        assert!(
+            matches!(found[..], [Change::More { failures, minutes: 3 }] if failures > 2.0 && failures < 20.0),
+            "{found:?}"
+        );
         let empty = Ledger { minutes: Vec::new(), ..good };
         assert_eq!(changes(&empty, &Course::of(&empty)), []);
     }

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::gate::course::{Course, odds};
+use crate::gate::account::odds;
+use crate::gate::course::Course;
 use crate::gate::ledger::Ledger;
 use crate::gate::what_if::Change;
 
@@ -17,7 +18,7 @@ pub fn text(ledger: &Ledger, course: &Course, changes: &[Change]) -> String {
     let mut text = format!("{}: {}\n", course.verdict.words(), course.reason);
     // Writing to a string cannot fail.
     if let Some(minute) = course.condemned {
-        let _ = writeln!(text, "  rolled back at minute {} of {}", minute + 1, ledger.minutes.len());
+        let _ = writeln!(text, "  it would have been rolled back in minute {} of {}", minute + 1, ledger.minutes.len());
     }
     let threshold = -ledger.false_rollback.ln();
     let width = ledger.metrics.iter().map(|metric| metric.name.chars().count()).max().unwrap_or(0).max(3);

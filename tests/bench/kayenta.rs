@@ -28,7 +28,13 @@ const ROOT: f64 = 1e-4;
 
 /// Standardised rank statistic of the experiment shifted down by `shift`, less `quantile`; `None` where
 /// everything is tied.
-fn difference(shift: f64, quantile: f64, experiment: &[f64], control: &[f64], scratch: &mut Vec<(f64, bool)>) -> Option<f64> {
+fn difference(
+    shift: f64,
+    quantile: f64,
+    experiment: &[f64],
+    control: &[f64],
+    scratch: &mut Vec<(f64, bool)>,
+) -> Option<f64> {
     let (m, n) = (experiment.len() as f64, control.len() as f64);
     scratch.clear();
     scratch.extend(experiment.iter().map(|v| (v - shift, true)));
@@ -47,7 +53,13 @@ fn difference(shift: f64, quantile: f64, experiment: &[f64], control: &[f64], sc
         at = end;
     }
     let mut z = ranks - m * (m + 1.0) / 2.0 - m * n / 2.0;
-    z -= if z > 0.0 { 0.5 } else if z < 0.0 { -0.5 } else { 0.0 };
+    z -= if z > 0.0 {
+        0.5
+    } else if z < 0.0 {
+        -0.5
+    } else {
+        0.0
+    };
     let variance = m * n / 12.0 * ((m + n + 1.0) - ties / ((m + n) * (m + n - 1.0)));
     (variance > 0.0).then(|| z / variance.sqrt() - quantile)
 }
@@ -85,11 +97,12 @@ pub fn classify(control: &[f64], experiment: &[f64], bad: Change) -> Class {
         }
     }
     let mut scratch = Vec::with_capacity(x.len() + y.len());
-    if bad == Change::Increase && difference(0.0, Z, &x, &y, &mut scratch).is_some_and(|z| z <= 0.0) {
+    let (low, high) = (least(&x) - most(&y), most(&x) - least(&y));
+    let from_zero = |scratch: &mut Vec<(f64, bool)>| difference(0.0, Z, &x, &y, scratch);
+    if bad == Change::Increase && low < 0.0 && from_zero(&mut scratch).is_some_and(|z| z <= 0.0) {
         // The lower end of the interval is not above 0: the rest cannot make it High.
         return Class::Pass;
     }
-    let (low, high) = (least(&x) - most(&y), most(&x) - least(&y));
     let mut root = |quantile: f64| -> Option<f64> {
         let mut at = |shift: f64| difference(shift, quantile, &x, &y, &mut scratch);
         if at(low)? <= 0.0 {

@@ -13,14 +13,14 @@ use super::traffic::{Generator, Scenario};
 pub enum Phi {
     Fixed(f64),
     /// From a day of blue; so many runs share one day.
-    Estimated { shared_by: u32 },
+    Estimated {
+        shared_by: u32,
+    },
 }
 
 /// How a rule did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Measure {
-    pub rule: String,
-    pub runs: u32,
     /// Part of the runs that went home at or after the onset; for a healthy green all of them are false.
     pub found: f64,
     /// Part that went home before the onset.
@@ -67,20 +67,20 @@ pub fn measure(scenario: &Scenario, rules: &[Rule], phi: Phi, runs: u32, seed: u
             sums.failed += minutes[onset..end].iter().map(|pair| pair.green.bad).sum::<f64>();
         }
     }
-    rules.iter().zip(sums).map(|(rule, sums)| of(rule, sums, runs)).collect()
+    sums.into_iter().map(|sums| of(sums, runs)).collect()
 }
 
-fn of(rule: &Rule, mut sums: Sums, runs: u32) -> Measure {
+fn of(mut sums: Sums, runs: u32) -> Measure {
     let all = f64::from(runs);
     sums.delays.sort_unstable();
+    // Six digits are more than any simulation knows.
+    let rounded = |value: f64| (value * 1e6).round() / 1e6;
     Measure {
-        rule: rule.name(),
-        runs,
         found: sums.delays.len() as f64 / all,
         early: f64::from(sums.early) / all,
-        mean_minutes: sums.minutes / all,
+        mean_minutes: rounded(sums.minutes / all),
         median_minutes: sums.delays.get(sums.delays.len() / 2).map(|minutes| f64::from(*minutes)),
-        failed: sums.failed / all,
+        failed: rounded(sums.failed / all),
     }
 }
 

@@ -86,11 +86,13 @@ impl Rule {
             }
             Rule::Consecutive { threshold } => {
                 let mut row = 0;
-                minutes.iter().position(|pair| {
-                    row = if pair.green.requests <= 0.0 || pair.green.rate() > 0.01 { row + 1 } else { 0 };
-                    row >= *threshold
-                })
-                .map(|minute| minute + 1)
+                minutes
+                    .iter()
+                    .position(|pair| {
+                        row = if pair.green.requests <= 0.0 || pair.green.rate() > 0.01 { row + 1 } else { 0 };
+                        row >= *threshold
+                    })
+                    .map(|minute| minute + 1)
             }
             Rule::Burn => burn(minutes),
             Rule::Kayenta => kayenta(minutes),
@@ -123,11 +125,14 @@ fn sum<'p>(minutes: impl Iterator<Item = &'p Pair>) -> Pair {
 fn burn(minutes: &[Pair]) -> Option<usize> {
     const BURNING: f64 = 14.4 * 0.001;
     let mut bake = Count::default();
-    minutes.iter().enumerate().position(|(at, pair)| {
-        bake += pair.green;
-        bake.rate() > BURNING && sum(minutes[at.saturating_sub(4)..=at].iter()).green.rate() > BURNING
-    })
-    .map(|minute| minute + 1)
+    minutes
+        .iter()
+        .enumerate()
+        .position(|(at, pair)| {
+            bake += pair.green;
+            bake.rate() > BURNING && sum(minutes[at.saturating_sub(4)..=at].iter()).green.rate() > BURNING
+        })
+        .map(|minute| minute + 1)
 }
 
 fn kayenta(minutes: &[Pair]) -> Option<usize> {
@@ -135,7 +140,9 @@ fn kayenta(minutes: &[Pair]) -> Option<usize> {
     let rate = |count: &Count| if count.requests > 0.0 { count.rate() * 100.0 } else { f64::NAN };
     let green: Vec<f64> = minutes.iter().map(|pair| rate(&pair.green)).collect();
     let blue: Vec<f64> = minutes.iter().map(|pair| rate(&pair.blue)).collect();
-    (10..=minutes.len()).step_by(10).find(|end| classify(&blue[..*end], &green[..*end], Change::Increase) == Class::High)
+    (10..=minutes.len())
+        .step_by(10)
+        .find(|end| classify(&blue[..*end], &green[..*end], Change::Increase) == Class::High)
 }
 
 fn pipecd(minutes: &[Pair]) -> Option<usize> {
@@ -181,15 +188,17 @@ pub fn mann_whitney(first: &[f64], second: &[f64]) -> f64 {
 
 fn peeking(minutes: &[Pair]) -> Option<usize> {
     let mut all = Pair::default();
-    minutes.iter().position(|pair| {
-        all.green += pair.green;
-        all.blue += pair.blue;
-        let (n, m) = (all.green.requests, all.blue.requests);
-        let pooled = (all.green.bad + all.blue.bad) / (n + m).max(1.0);
-        let deviation = (pooled * (1.0 - pooled) * (1.0 / n.max(1.0) + 1.0 / m.max(1.0))).sqrt();
-        deviation > 0.0 && (all.green.rate() - all.blue.rate()) / deviation > 1.645
-    })
-    .map(|minute| minute + 1)
+    minutes
+        .iter()
+        .position(|pair| {
+            all.green += pair.green;
+            all.blue += pair.blue;
+            let (n, m) = (all.green.requests, all.blue.requests);
+            let pooled = (all.green.bad + all.blue.bad) / (n + m).max(1.0);
+            let deviation = (pooled * (1.0 - pooled) * (1.0 / n.max(1.0) + 1.0 / m.max(1.0))).sqrt();
+            deviation > 0.0 && (all.green.rate() - all.blue.rate()) / deviation > 1.645
+        })
+        .map(|minute| minute + 1)
 }
 
 /// ln Gamma by Stirling, exact enough above 1.
@@ -202,7 +211,8 @@ fn ln_gamma(x: f64) -> f64 {
     }
     let inverse = 1.0 / x;
     let square = inverse * inverse;
-    shift + (x - 0.5) * x.ln() - x + 0.918_938_533_204_672_8
+    shift + (x - 0.5) * x.ln() - x
+        + 0.918_938_533_204_672_8
         + inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square / 1260.0))
 }
 
@@ -211,31 +221,36 @@ fn lindon_malek(minutes: &[Pair]) -> Option<usize> {
     const K: f64 = 100.0;
     let ln_beta = |a: f64, b: f64| ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b);
     let mut all = Pair::default();
-    minutes.iter().position(|pair| {
-        all.green += pair.green;
-        all.blue += pair.blue;
-        let share = all.green.requests / (all.green.requests + all.blue.requests).max(1.0);
-        if share <= 0.0 || share >= 1.0 {
-            return false;
-        }
-        let (x, y) = (all.green.bad, all.blue.bad);
-        let odds = ln_beta(K * share + x, K * (1.0 - share) + y) - ln_beta(K * share, K * (1.0 - share))
-            - x * share.ln()
-            - y * (1.0 - share).ln();
-        odds >= 100f64.ln() && x > share * (x + y)
-    })
-    .map(|minute| minute + 1)
+    minutes
+        .iter()
+        .position(|pair| {
+            all.green += pair.green;
+            all.blue += pair.blue;
+            let share = all.green.requests / (all.green.requests + all.blue.requests).max(1.0);
+            if share <= 0.0 || share >= 1.0 {
+                return false;
+            }
+            let (x, y) = (all.green.bad, all.blue.bad);
+            let odds = ln_beta(K * share + x, K * (1.0 - share) + y)
+                - ln_beta(K * share, K * (1.0 - share))
+                - x * share.ln()
+                - y * (1.0 - share).ln();
+            odds >= 100f64.ln() && x > share * (x + y)
+        })
+        .map(|minute| minute + 1)
 }
 
 fn plain_evidence(minutes: &[Pair]) -> Option<usize> {
     let margin = Margin { ratio: 1.0, floor: 0.0 };
     let mut logs = [0.0; BETTORS];
-    minutes.iter().position(|pair| {
-        let Some(bets) = margin.bets(pair, 1.0) else { return false };
-        logs.iter_mut().zip(bets).for_each(|(log, bet)| *log += bet);
-        logs.iter().map(|log| log.exp()).sum::<f64>() / FACTORS.len() as f64 >= 100.0
-    })
-    .map(|minute| minute + 1)
+    minutes
+        .iter()
+        .position(|pair| {
+            let Some(bets) = margin.bets(pair, 1.0) else { return false };
+            logs.iter_mut().zip(bets).for_each(|(log, bet)| *log += bet);
+            logs.iter().map(|log| log.exp()).sum::<f64>() / FACTORS.len() as f64 >= 100.0
+        })
+        .map(|minute| minute + 1)
 }
 
 /// The judge's arithmetic, without its explanations: the same trials and the same rule as

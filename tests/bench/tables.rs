@@ -4,11 +4,13 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::latency::{self, Latency};
 use super::measure::{Measure, Phi, geometric_mean, measure, on_two_threads};
 use super::promise::{self, Cell, DECLARED, RPS, SHARES};
 use super::rules::Rule;
 use super::traffic::{Clusters, Scenario};
 
+pub const SEED: u64 = 20_261_123;
 const JUDGE: Rule = Rule::Judge { false_rollback: DECLARED, limit: None };
 /// Rates on a bad green; blue has 0.1 %.
 const RATES: [f64; 5] = [0.002, 0.005, 0.01, 0.05, 0.5];
@@ -33,7 +35,7 @@ const RULES: [Rule; 16] = [
 ];
 
 /// The rules of the tables of single cases.
-const SHORT: [Rule; 8] = [
+const SHORT: [Rule; 9] = [
     Rule::Argo { above: 0.01, limit: 3, guard: 0.0 },
     Rule::Argo { above: 0.01, limit: 3, guard: 20.0 },
     Rule::Flagger { threshold: 5 },
@@ -42,6 +44,7 @@ const SHORT: [Rule; 8] = [
     Rule::PipeCd,
     Rule::LindonMalek,
     JUDGE,
+    Rule::Judge { false_rollback: DECLARED, limit: Some(0.005) },
 ];
 
 const CELLS: [(f64, f64, f64); 9] = [
@@ -70,11 +73,16 @@ pub struct Report {
     pub seed: u64,
     pub runs_healthy: u32,
     pub runs_bad: u32,
+    /// In the order of the grid's measures.
+    pub rules: Vec<String>,
+    /// In the order of the measures of all other cases.
+    pub rules_of_cases: Vec<String>,
     pub promise: Vec<Cell>,
     /// Twenty cells, healthy and at each rate.
     pub grid: Vec<Case>,
     pub cells: Vec<Case>,
     pub robustness: Vec<Case>,
+    pub latency: Vec<Latency>,
 }
 
 impl Report {
@@ -103,7 +111,20 @@ impl Report {
             let measures = measure(scenario, &SHORT, *phi, runs.max(1), seed + 3000 + index as u64);
             Case { name: (*name).to_owned(), healthy, measures }
         });
-        Report { seed, runs_healthy: runs, runs_bad: bad, promise, grid, cells, robustness }
+        let latency = latency::measure((runs / 20).max(1), seed + 4000);
+        let names = |rules: &[Rule]| rules.iter().map(Rule::name).collect();
+        Report {
+            seed,
+            runs_healthy: runs,
+            runs_bad: bad,
+            rules: names(&RULES),
+            rules_of_cases: names(&SHORT),
+            promise,
+            grid,
+            cells,
+            robustness,
+            latency,
+        }
     }
 
     pub fn markdown(&self) -> String {
@@ -122,7 +143,25 @@ impl Report {
             "Robustness, 100 requests/s, 10% unless said (healthy: false rollbacks; bad: found / median minutes / failed requests)",
             &self.robustness,
         );
+        self.latency_table(&mut text);
         text
+    }
+
+    fn latency_table(&self, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "\n## Latency, {} runs (healthy: false rollbacks; slow: found / median minutes)\n\n| case | {} |\n|---|{}",
+            self.runs_healthy / 20,
+            latency::RULES.join(" | "),
+            "---|".repeat(latency::RULES.len())
+        );
+        for case in &self.latency {
+            let shown = case.rules.iter().map(|(found, minute)| match minute {
+                Some(minute) if !case.healthy => format!("{:.0}% / {minute}", found * 100.0),
+                _ => format!("{:.1}%", found * 100.0),
+            });
+            let _ = writeln!(text, "| {} | {} |", case.name, shown.collect::<Vec<String>>().join(" | "));
+        }
     }
 
     fn promise_table(&self, text: &mut String) {
@@ -132,7 +171,8 @@ impl Report {
             DECLARED * 100.0
         );
         for (kind, _, _) in promise::KINDS {
-            let cells: Vec<f64> = self.promise.iter().filter(|cell| cell.kind == kind).map(|cell| cell.false_rollbacks).collect();
+            let cells: Vec<f64> =
+                self.promise.iter().filter(|cell| cell.kind == kind).map(|cell| cell.false_rollbacks).collect();
             let (worst, mean) = worst_and_mean(&cells);
             let _ = writeln!(text, "| {kind} | {worst:.3}% | {mean:.3}% |");
         }
@@ -198,8 +238,16 @@ fn robustness() -> Vec<(&'static str, Scenario, Phi)> {
         ("geometric 5, phi measured", clustered(Clusters::Geometric(5.0)), measured),
         ("1000 rps, 50%, clusters of 10, phi 1", big.clone(), one),
         ("1000 rps, 50%, clusters of 10, phi measured", big, measured),
-        ("bad: 0.5%, clusters of 3, phi measured", Scenario { green_rate: 0.005, ..clustered(Clusters::Of(3.0)) }, measured),
-        ("bad: 5%, geometric 5, phi measured", Scenario { green_rate: 0.05, ..clustered(Clusters::Geometric(5.0)) }, measured),
+        (
+            "bad: 0.5%, clusters of 3, phi measured",
+            Scenario { green_rate: 0.005, ..clustered(Clusters::Of(3.0)) },
+            measured,
+        ),
+        (
+            "bad: 5%, geometric 5, phi measured",
+            Scenario { green_rate: 0.05, ..clustered(Clusters::Geometric(5.0)) },
+            measured,
+        ),
         ("bad from minute 30: 0.5%", late(0.005), one),
         ("bad from minute 30: 5%", late(0.05), one),
         ("bad from minute 30: 0.5%, 1000 rps, 50%", Scenario { onset: 30, ..Scenario::hour(1000.0, 0.5, 0.005) }, one),

@@ -89,7 +89,11 @@ pub enum Poisson {
 
 impl Poisson {
     pub fn new(mean: f64) -> Poisson {
-        if mean < 12.0 { Poisson::Small((-mean).exp()) } else { Poisson::Large(rand_distr::Poisson::new(mean).unwrap()) }
+        if mean < 12.0 {
+            Poisson::Small((-mean).exp())
+        } else {
+            Poisson::Large(rand_distr::Poisson::new(mean).unwrap())
+        }
     }
 
     pub fn draw(&self, rng: &mut Pcg64Mcg) -> f64 {
@@ -155,7 +159,8 @@ impl Generator {
             for _ in 0..stage.minutes {
                 let minute = into.len() as u32;
                 let common = self.noise.as_ref().map_or(1.0, |noise| noise.sample(rng));
-                let shock = scenario.outage.as_ref().filter(|(when, _)| when.contains(&minute)).map_or(0.0, |(_, r)| *r);
+                let shock =
+                    scenario.outage.as_ref().filter(|(when, _)| when.contains(&minute)).map_or(0.0, |(_, r)| *r);
                 let green_rate = if minute >= scenario.onset { scenario.green_rate } else { scenario.blue_rate };
                 let mut side = |requests: &Poisson, rate: f64| {
                     let requests = requests.draw(rng);

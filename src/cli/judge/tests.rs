@@ -23,7 +23,8 @@ fn what_is_absent_has_its_default() {
 
 #[test]
 fn what_was_not_reported_is_no_number() {
-    let text = r#"{"minutes":[{"green":{"requests":null},"blue":null},{"green":{}},{"blue":{"requests":7,"bad":null}}]}"#;
+    let text =
+        r#"{"minutes":[{"green":{"requests":null},"blue":null},{"green":{}},{"blue":{"requests":7,"bad":null}}]}"#;
     let ledger = parse(text).unwrap();
     assert_eq!(ledger.minutes.len(), 3);
     assert!(ledger.minutes.iter().all(|row| row.pair(0).is_none()));
@@ -69,7 +70,9 @@ fn minutes_cannot_be_left_out() {
 
 #[test]
 fn chances_and_phis_by_table() {
-    for (text, chance) in [("5%", Some(0.05)), ("0.05", Some(0.05)), ("0", None), ("100%", None), ("x", None), ("NaN", None)] {
+    for (text, chance) in
+        [("5%", Some(0.05)), ("0.05", Some(0.05)), ("0", None), ("100%", None), ("x", None), ("NaN", None)]
+    {
         assert_eq!(read_chance(text).ok(), chance, "{text}");
     }
     for (text, phi) in [("3", Some(3.0)), ("1", Some(1.0)), ("0.9", None), ("inf", None), ("-", None)] {
