@@ -4,6 +4,8 @@
 //! one thing; a rule that blocks says what must change before a run can begin. The rules come from
 //! the ECS guide "Using a VPC in IPv6-only mode" and the ELBv2 guides on target groups.
 
+mod around;
+mod balancer;
 mod in_place;
 mod records;
 mod routing;
@@ -21,10 +23,13 @@ pub fn assess(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
     findings.extend(task::findings(playbook, inventory));
     findings.extend(match &playbook.shift {
         Shift::ListenerWeights(_) => routing::findings(playbook, inventory),
-        Shift::DnsWeights(_) => records::findings(playbook, inventory),
+        Shift::DnsWeights(_) => {
+            [records::findings(playbook, inventory), balancer::findings(playbook, inventory)].concat()
+        }
         Shift::ListenerSwap(_) => swap::findings(playbook, inventory),
         Shift::InPlace(_) => in_place::findings(playbook, inventory),
     });
+    findings.extend(around::findings(playbook, inventory));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     findings
 }

@@ -11,6 +11,7 @@ pub mod names;
 pub mod notices;
 pub mod registries;
 pub mod sim;
+pub mod trials;
 
 use std::collections::BTreeMap;
 
@@ -21,15 +22,16 @@ use self::balancers::Balancers;
 use self::names::Names;
 use self::notices::Notices;
 use self::registries::Registries;
+use self::trials::Trials;
 pub use crate::gate::{Counts, Minute};
 use crate::inventory::{
-    Action, Alarm, LoadBalancer, Route, RouteAt, ScalableTarget, Service, Suspension, TargetGroup, TargetHealth, Task,
-    TaskDefinition,
+    Action, Alarm, LoadBalancer, Record, Route, RouteAt, ScalableTarget, Service, Suspension, TargetGroup,
+    TargetHealth, Task, TaskDefinition,
 };
 
 /// Everything that `migrate` asks of a cloud. What only some ways of moving traffic need stands in
 /// traits of its own.
-pub trait Cloud: Balancers + Names + Registries + Notices + Sync {
+pub trait Cloud: Balancers + Names + Registries + Notices + Trials + Sync {
     /// Who we are, where, and for how long. One STS call; the expiry comes from the credentials.
     fn identity(&self) -> Result<Identity, CloudError>;
 
@@ -132,6 +134,8 @@ pub struct Watch {
     pub target_groups: Vec<String>,
     /// Services by cluster and name.
     pub services: Vec<(String, String)>,
+    /// Names whose records are read, each with the id of its hosted zone.
+    pub names: Vec<(String, String)>,
     /// Services by cluster and name whose auto scaling is read.
     pub scaling: Option<(String, String)>,
     /// Names of alarms.
@@ -148,6 +152,8 @@ pub struct Sight {
     pub health: BTreeMap<String, Vec<TargetHealth>>,
     /// `None` where the service does not exist.
     pub services: Vec<Option<Service>>,
+    /// The records of each name that was watched, of every type.
+    pub names: Vec<Vec<Record>>,
     pub scaling: Option<ScalableTarget>,
     /// `None` where no alarm was watched. A failure to read is kept apart, because blindness is a
     /// verdict of its own and must not hide what else was seen.

@@ -2,13 +2,17 @@
 //!
 //! What is missing is a finding, not an error: only a call that failed is an error.
 
+mod names;
+
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 
 use crate::clock::{Clock, Wake};
 use crate::cloud::{Cause, Cloud, CloudError, Identity, Watch};
 use crate::finding::Finding;
-use crate::inventory::{Inventory, Service, TargetGroup};
-use crate::playbook::Playbook;
+use crate::inventory::{Inventory, LoadBalancer, Service, TargetGroup};
+use crate::playbook::{Playbook, Shift};
 
 /// What discovery came to.
 #[derive(Debug)]
@@ -60,19 +64,66 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         }
         other => other.transpose()?.unwrap_or_default(),
     };
+    let load_balancers = patiently(clock, || cloud.load_balancers(&balancers))?;
+    let green_balancer = match named_balancer(playbook, cloud, clock)? {
+        Ok(balancer) => balancer,
+        Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+    };
+    let anatomies = match &playbook.shift {
+        Shift::DnsWeights(_) => {
+            let named = green_balancer.iter().map(|b| b.arn.clone()).filter(|arn| !balancers.contains(arn));
+            let all: Vec<String> = balancers.iter().cloned().chain(named).collect();
+            patiently(clock, || cloud.anatomies(&all))?
+        }
+        _ => Vec::new(),
+    };
+    let (names, names_left) = match &playbook.shift {
+        Shift::DnsWeights(wish) => {
+            let blue: Vec<&str> = load_balancers.iter().map(|b| b.dns_name.as_str()).collect();
+            match names::discover(cloud, clock, wish, &blue)? {
+                Ok(found) => found,
+                Err(finding) => return Ok(Discovery::Missing(vec![finding])),
+            }
+        }
+        _ => (Vec::new(), Vec::new()),
+    };
     let inventory = Inventory {
         account: identity.account.clone(),
         region: identity.region.clone(),
         green_service,
         task_definition,
         target_groups: chosen,
-        load_balancers: patiently(clock, || cloud.load_balancers(&balancers))?,
+        load_balancers,
         routes: patiently(clock, || cloud.routes(&balancers))?,
         scaling: first.scaling,
         alarms,
+        topics: topics(cloud, clock, playbook)?,
+        green_balancer,
+        anatomies,
+        names,
+        names_left,
         service,
     };
     Ok(Discovery::Found(Box::new(Found { inventory, identity })))
+}
+
+/// The topics of the playbook, each with why it cannot be used, where it cannot.
+fn topics(
+    cloud: &dyn Cloud,
+    clock: &dyn Clock,
+    playbook: &Playbook,
+) -> Result<BTreeMap<String, Option<String>>, CloudError> {
+    let mut found = BTreeMap::new();
+    for arn in &playbook.notify.sns {
+        let trouble = match patiently(clock, || cloud.topic(arn)) {
+            Ok(()) => None,
+            Err(error) if matches!(error.cause, Cause::NotFound) => Some(format!("NotFound: {error}")),
+            Err(error) if error.cause == Cause::Credentials => return Err(error),
+            Err(error) => Some(error.to_string()),
+        };
+        found.insert(arn.clone(), trouble);
+    }
+    Ok(found)
 }
 
 /// Reads again, a little later, what is refused only because there are too many calls.
@@ -88,6 +139,21 @@ fn patiently<T>(clock: &dyn Clock, read: impl Fn() -> Result<T, CloudError>) -> 
         }
     }
     read()
+}
+
+/// The load balancer that the playbook names for green, or that there is none of this name.
+fn named_balancer(
+    playbook: &Playbook,
+    cloud: &dyn Cloud,
+    clock: &dyn Clock,
+) -> Result<Result<Option<LoadBalancer>, Finding>, CloudError> {
+    let Shift::DnsWeights(dns) = &playbook.shift else { return Ok(Ok(None)) };
+    let Some(name) = &dns.green_load_balancer else { return Ok(Ok(None)) };
+    let found = patiently(clock, || cloud.balancer_named(name))?;
+    Ok(found.map(Some).ok_or_else(|| {
+        Finding::block("green-load-balancer-not-found", format!("there is no load balancer `{name}`"))
+            .remedy("check the name in `shift.dns_weights.green_load_balancer`, the region and the account; without the field, blue's load balancer is copied")
+    }))
 }
 
 /// The blue target groups that take part: all of the service's, or those that the playbook names.

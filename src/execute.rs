@@ -5,13 +5,16 @@
 //! it acts, so an intent without an outcome is simply performed once more.
 
 pub mod ask;
+mod call;
 pub mod decide;
+pub mod owed;
 mod sight;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Signal, Wake};
 use crate::cloud::{Cause as CallCause, Cloud, CloudError};
+use crate::errand::Errands;
 use crate::gate::{Judgement, Verdict};
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{JournalError, Store};
@@ -43,10 +46,16 @@ pub trait Observer {
     fn waiting(&mut self, progress: &Progress, what: &str, now: DateTime<Utc>, until: DateTime<Utc>);
 }
 
+/// What a run looks like to others.
+pub type Status = fn(&Progress) -> serde_json::Value;
+
 /// One run with everything it needs to move.
 pub struct Run<'a> {
     pub cloud: &'a dyn Cloud,
     pub clock: &'a dyn Clock,
+    pub errands: &'a dyn Errands,
+    /// The run as one object, for those who are called and told.
+    pub status: Status,
     pub store: &'a mut dyn Store,
     pub observer: &'a mut dyn Observer,
     pub progress: Progress,
@@ -76,11 +85,13 @@ impl<'a> Run<'a> {
     pub fn new(
         cloud: &'a dyn Cloud,
         clock: &'a dyn Clock,
+        errands: &'a dyn Errands,
+        status: Status,
         store: &'a mut dyn Store,
         observer: &'a mut dyn Observer,
         progress: Progress,
     ) -> Self {
-        Run { cloud, clock, store, observer, progress, leaving: None, hurried: false, vouched: None }
+        Run { cloud, clock, errands, status, store, observer, progress, leaving: None, hurried: false, vouched: None }
     }
 
     /// Makes one event durable and folds it.
@@ -106,6 +117,7 @@ impl<'a> Run<'a> {
                 Step::Return(stop) => return Ok(stop),
                 Step::Record(event) => self.append(event)?,
                 Step::WaitUntil(until, what) => self.wait(until, &what),
+                Step::Call(owed) => self.call(&owed)?,
                 Step::Judge => self.judge()?,
                 Step::Perform(id) => self.perform(&id)?,
                 Step::Undo(id) => self.undo(&id)?,
@@ -170,9 +182,13 @@ impl<'a> Run<'a> {
         }
         // A refusal stays one, however often it is asked for: leave the world as it was found.
         let reason = match operation {
-            Operation::AssociateGreen(_) => {
-                format!("the load balancer does not take green beside blue in one action; it said: {said}")
+            Operation::AssociateGreen(_) if said.contains("TooMany") => {
+                format!("the load balancer has no room for green; it said: {said}")
             }
+            Operation::AssociateGreen(_) => format!(
+                "the load balancer does not take green beside blue in one action; it said: {said}. \
+                 `dns_weights` moves traffic without that, and `listener_weights: {{ fallback: .. }}` does so by itself"
+            ),
             _ => format!("AWS refuses to {}; it said: {said}", operation.title()),
         };
         self.append(Event::Unwinding { cause: Cause::Refused, reason, remove_green: true })
@@ -215,6 +231,7 @@ impl<'a> Run<'a> {
             Operation::AwaitGreen { timeout } => TimeDelta::from_std(timeout.0).unwrap_or(TimeDelta::MAX),
             Operation::Drain { seconds } => drain(*seconds),
             // A service that is deleted lets its targets drain first, like blue at the end.
+            Operation::JoinRecords => drain(u64::from(self.progress.header.plan.inventory.follow_seconds())),
             Operation::CreateService(_) => drain(self.progress.header.plan.drain_seconds()),
             _ => TimeDelta::seconds(PATIENCE_SECONDS),
         }
@@ -230,6 +247,10 @@ impl<'a> Run<'a> {
     ) -> Result<Option<Settlement>, JournalError> {
         let (why, hopeless) = match result {
             Ok(Outcome::Done(made)) => return Ok(Some(Settlement::Done(made))),
+            Ok(Outcome::Underway(made)) => {
+                self.append(Event::Noted { made })?;
+                return Ok(None);
+            }
             Ok(Outcome::Drift(drift)) => return Ok(Some(Settlement::Drift(drift))),
             Ok(Outcome::Partly(error)) => return Ok(Some(Settlement::Unknown(error))),
             // A wait only reads: a read that fails for now is waited for like anything else.
@@ -304,7 +325,11 @@ impl<'a> Run<'a> {
                 let drift = drift.filter(|_| judgement.verdict != Verdict::Degraded);
                 self.append(Event::Judged { stage: self.progress.stage, judgement })?;
                 match drift {
-                    Some(drift) => self.append(Event::Held { why: HoldReason::Drift, reason: drift.to_string() }),
+                    Some(drift) => {
+                        let reason = drift.to_string();
+                        self.append(Event::Drifted { drift })?;
+                        self.append(Event::Held { why: HoldReason::Drift, reason })
+                    }
                     None => Ok(()),
                 }
             }
@@ -339,6 +364,7 @@ impl<'a> Run<'a> {
         Scene {
             cloud: self.cloud,
             clock: self.clock,
+            errands: self.errands,
             made: &self.progress.made,
             playbook: &plan.playbook,
             inventory: &plan.inventory,

@@ -5,13 +5,18 @@
 //! renamed on the way. Everything in an action but the forward part is opaque here: we carry it,
 //! we never edit it.
 
+pub mod balancer;
 pub mod image;
+pub mod record;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use self::balancer::Anatomy;
+pub use self::record::{AliasTarget, HostedName, Record, ResourceRecord, Zone};
 
 /// The estate of one migration, as it was discovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,9 +37,52 @@ pub struct Inventory {
     pub scaling: Option<ScalableTarget>,
     /// The alarms that the playbook names, those that exist.
     pub alarms: Vec<Alarm>,
+    /// The SNS topics that the playbook names, each with why it cannot be used, where it cannot.
+    #[serde(default)]
+    pub topics: BTreeMap<String, Option<String>>,
+    /// The existing load balancer that `dns_weights.green_load_balancer` names.
+    #[serde(default)]
+    pub green_balancer: Option<LoadBalancer>,
+    /// What blue's load balancers are made of, and the named one; only with `dns_weights`.
+    #[serde(default)]
+    pub anatomies: Vec<Anatomy>,
+    /// The names whose records move, where records move.
+    #[serde(default)]
+    pub names: Vec<HostedName>,
+    /// Other records that lead to blue's load balancer, or to a name that moves, for people.
+    #[serde(default)]
+    pub names_left: Vec<NameLeft>,
+}
+
+/// A record beside those that move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameLeft {
+    pub zone: Zone,
+    pub name: String,
+    pub kind: String,
+    /// The name that moves and that this record leads to; `None` where it leads to blue itself.
+    pub through: Option<String>,
 }
 
 impl Inventory {
+    /// Records that lead to blue's load balancer by themselves and do not move.
+    pub fn leads_to_blue_beside(&self) -> Vec<&NameLeft> {
+        self.names_left.iter().filter(|n| n.through.is_none()).collect()
+    }
+
+    /// Seconds for which resolvers may keep an answer after the records were changed; 0 where no
+    /// records move.
+    pub fn follow_seconds(&self) -> u32 {
+        let moving = |n: &HostedName, r: &Record| n.moving.contains(&r.kind);
+        let records = self.names.iter().flat_map(|n| n.records.iter().filter(move |r| moving(n, r)));
+        records.map(Record::follows_after).max().unwrap_or(0)
+    }
+
+    /// What this load balancer is made of.
+    pub fn anatomy(&self, load_balancer: &str) -> Option<&Anatomy> {
+        self.anatomies.iter().find(|a| a.load_balancer == load_balancer)
+    }
+
     /// ARNs of target groups of the service that the playbook leaves out: their traffic stays with blue.
     pub fn left_behind(&self) -> Vec<&str> {
         let all = self.service.load_balancers.iter().filter_map(|l| l.target_group.as_deref());

@@ -3,12 +3,14 @@
 //! An event is a fact; [`progress::Progress`] is the fold of all events, by one transition function
 //! that serves replay and append alike. Going back is more journal, never less.
 
+pub mod calls;
 pub mod progress;
 pub mod store;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::calls::Call;
 use crate::clock::Signal;
 use crate::cloud::CloudError;
 use crate::gate::Judgement;
@@ -47,6 +49,10 @@ pub enum Event {
         operation: String,
         outcome: Settlement,
     },
+    /// Something was written, and takes effect by and by: what a later look must know of it.
+    Noted {
+        made: Made,
+    },
     /// An operation is about to be undone.
     UndoIntended {
         operation: String,
@@ -83,6 +89,10 @@ pub enum Event {
     },
     /// All stages have passed.
     Shifted,
+    /// A look found something of this run that somebody else changed.
+    Drifted {
+        drift: Drift,
+    },
     /// Stopped moving, for this reason.
     Held {
         why: HoldReason,
@@ -103,6 +113,8 @@ pub enum Event {
     /// `finish` was called.
     Finishing,
     Finished,
+    /// A hook was called, or somebody was told; what came of it.
+    Called(Box<Call>),
     /// The process was asked to stop, and stopped at a safe point.
     Interrupted {
         signal: Signal,
@@ -171,6 +183,8 @@ pub enum HoldReason {
     Failing,
     /// The credentials are missing, expired or too short-lived.
     Credentials,
+    /// A hook failed.
+    Hook,
 }
 
 /// Why a run turned back.
@@ -185,9 +199,22 @@ pub enum Cause {
     Refused,
     /// The process was cancelled, and the playbook says to roll back then.
     Cancelled,
+    /// A hook failed, and the playbook says to roll back then.
+    Hook,
 }
 
 impl Event {
+    /// The drift that it tells of.
+    pub fn drift(&self) -> Option<&Drift> {
+        match self {
+            Event::Drifted { drift } => Some(drift),
+            Event::Settled { outcome: Settlement::Drift(drift), .. }
+            | Event::UndoSettled { outcome: Settlement::Drift(drift), .. }
+            | Event::ShiftSettled { outcome: Settlement::Drift(drift), .. } => Some(drift),
+            _ => None,
+        }
+    }
+
     /// The event's name, as `--events` and `history` show it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -195,6 +222,7 @@ impl Event {
             Event::Resumed { .. } => "resumed",
             Event::Intended { .. } => "intended",
             Event::Settled { .. } => "settled",
+            Event::Noted { .. } => "noted",
             Event::UndoIntended { .. } => "undo_intended",
             Event::UndoSettled { .. } => "undo_settled",
             Event::Readied => "readied",
@@ -205,12 +233,14 @@ impl Event {
             Event::Judged { .. } => "judged",
             Event::StagePassed { .. } => "stage_passed",
             Event::Shifted => "shifted",
+            Event::Drifted { .. } => "drifted",
             Event::Held { .. } => "held",
             Event::Unwinding { .. } => "unwinding",
             Event::RolledBack => "rolled_back",
             Event::Stuck { .. } => "stuck",
             Event::Finishing => "finishing",
             Event::Finished => "finished",
+            Event::Called(_) => "called",
             Event::Interrupted { .. } => "interrupted",
         }
     }

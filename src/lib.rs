@@ -11,6 +11,7 @@
 //! | playbook | what the user wishes, in YAML |
 //! | inventory | what exists: services, task definitions, target groups, routes, alarms |
 //! | route | a listener's default action or a rule: a list of actions with weights |
+//! | record, record set | what Route 53 answers to a name and type: one record, or several with weights |
 //! | finding | something wrong or notable, with severity, evidence and remedy |
 //! | plan | the ordered operations that lead from the inventory to the playbook |
 //! | operation | one change to the cloud: observe, apply, verify, undo |
@@ -21,6 +22,8 @@
 //! | hold | stop moving, change nothing, say why |
 //! | roll back | of a run: traffic home to blue. *Undo* is of one operation |
 //! | run, journal | one migration; its append-only record |
+//! | hook, notice | what is called around a shift; what others are told |
+//! | smoke test | a request that green alone answers, before any user's |
 //! | drift | the world is not as the journal says, and we did not do it |
 //!
 //! *Service, task, cluster, deployment, target, alarm, revision, listener* and *rule* keep AWS's
@@ -56,6 +59,7 @@
 //! | [`gate`] | the judge: criteria and evidence in, one verdict with its numbers out |
 //! | [`playbook`] | what is wished: YAML to checked data, every mistake at once |
 //! | [`clock`] | the port of time, and the machine's own clock and signals |
+//! | [`errand`] | the port to the world outside the cloud: a program to run, a request to send |
 //! | [`cloud`] | the port to the world, in our words: plain data in and out, synchronous, `dyn` |
 //! | [`discover`] | from a playbook to the inventory; reads only |
 //! | [`assess`] | the rules about the estate; never sees a port |
@@ -68,8 +72,8 @@
 //! | [`report`] | the only module that prints: outcomes, exit codes, diagnostics, the live view |
 //! | [`cli`] | the arguments, and the only composition root |
 //!
-//! `finding`, `inventory`, `traffic`, `gate`, `playbook`, `assess`, `plan` and `execute::decide` are
-//! the pure floors: they read no clock, no file, no environment and no random source, and keep to
+//! `finding`, `inventory`, `traffic`, `gate`, `playbook`, `assess`, `plan`, `execute::decide` and
+//! `execute::owed` are the pure floors: they read no clock, no file, no environment and no random source, and keep to
 //! ordered maps.
 //!
 //! # Invariants
@@ -79,9 +83,10 @@
 //! 2. Blue keeps serving and keeps its capacity until `finish`. Nothing that this tool did not
 //!    create is deleted before.
 //! 3. Never a positive weight on a target group without enough healthy targets. Never all weights zero.
-//! 4. Every write to a route re-reads it first; what is neither what we last wrote nor what we want
+//! 4. Every write to a route or record re-reads it first; what is neither what we last wrote nor what we want
 //!    is drift, and drift holds. Everything in a route that is not ours survives byte for byte.
-//! 5. Set is not applied: after each shift all routes are read back, all pages.
+//! 5. Set is not applied: after each shift all routes are read back, all pages; records count when
+//!    all of Route 53's servers answer with them.
 //! 6. A rollback restores what was recorded before the first change, in one step, capacity first,
 //!    and is verified. If it cannot be, the run is stuck, and says what is left to do by hand.
 //! 7. Missing data is never health. A monitoring outage holds; it never rolls back, never advances.
@@ -113,6 +118,8 @@
 //! * A rule of the real cloud that hurts: [`cloud::sim`] enforces it, with a test of its own.
 //! * A criterion of the gate: [`gate`], and the reading of its evidence in both clouds.
 //! * A way for a run to go: an arm of `execute::decide`, an event only if something new *happened*.
+//! * A moment at which hooks are called: `journal::calls` says when it is due, `execute::owed` what is
+//!   called then, and an arm of `execute::decide` where it stands between the other steps.
 //! * A verb: its arguments in [`cli`], its first event, its ending in [`report`].
 
 pub mod assess;
@@ -120,6 +127,7 @@ pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod discover;
+pub mod errand;
 pub mod execute;
 pub mod finding;
 pub mod gate;

@@ -4,14 +4,17 @@
 //! and looks again. That is what settles an unknown outcome after a crash. An operation knows
 //! nothing of journal, stages or verdicts; what it needs of the run is in its [`Scene`].
 
+mod balancer;
 mod blue;
 mod commands;
 mod fleets;
 mod green;
 mod in_place;
+mod quiet;
 mod records;
 mod routes;
 mod scaling;
+mod smoke;
 mod swap;
 mod way;
 
@@ -20,12 +23,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::commands::home_commands;
+pub use self::balancer::{AwaitBalancer, CopyListeners, ListenerCopy, RuleCopy};
+pub use self::commands::{drifted_record_command, home_commands, record_commands, share_commands};
+pub use self::records::green_name;
 pub use self::way::{places, strayed};
 use crate::clock::Clock;
+use crate::cloud::balancers::NewLoadBalancer;
 use crate::cloud::{Cloud, CloudError, NewTargetGroup, NewTaskDefinition};
+use crate::errand::Errands;
 use crate::inventory::{Action, Inventory, Route, Suspension};
-use crate::playbook::{Period, Playbook, Shift};
+use crate::playbook::{Period, Playbook, Shift, Smoke};
 use crate::traffic::{Pair, Share, weights};
 
 /// One change, as the plan holds it.
@@ -39,6 +46,22 @@ pub enum Operation {
         attributes: BTreeMap<String, String>,
     },
     AssociateGreen(AssociateGreen),
+    CreateLoadBalancer(NewLoadBalancer),
+    /// Gives green's load balancer these attributes.
+    SetLoadBalancerAttributes {
+        attributes: BTreeMap<String, String>,
+    },
+    CreateListeners(CopyListeners),
+    /// Gives green's listeners what a listener cannot have at its creation.
+    ConfigureListeners(CopyListeners),
+    CreateRules {
+        rules: Vec<RuleCopy>,
+    },
+    /// Waits until green's load balancer works and is like blue's; changes nothing.
+    AwaitLoadBalancer(AwaitBalancer),
+    AssociateWebAcl {
+        web_acl: String,
+    },
     RegisterTaskDefinition(NewTaskDefinition),
     HoldScaling(HoldScaling),
     CopyScaling(CopyScaling),
@@ -49,10 +72,14 @@ pub enum Operation {
     },
     /// Adds green to every route at weight 0.
     JoinRoutes,
+    /// Turns every simple record into a weighted set with blue alone in it.
+    JoinRecords,
     /// Removes the rule that the named probe created.
     RemoveProbe {
         probe: String,
     },
+    /// Asks green, before any user does.
+    Smoke(SmokeTest),
     /// Gives green this share in every route.
     Shift {
         share: Share,
@@ -65,6 +92,8 @@ pub enum Operation {
     Drain {
         seconds: u64,
     },
+    /// Waits until nobody asks blue any more; changes nothing.
+    AwaitQuiet,
     ScaleToZero {
         cluster: String,
         service: String,
@@ -131,6 +160,16 @@ impl HoldScaling {
     }
 }
 
+/// A request that green must answer before a stage begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeTest {
+    /// 1-based.
+    pub stage: usize,
+    pub smoke: Smoke,
+    /// ARNs of the listeners that get a rule for it; none where green is asked directly.
+    pub listeners: Vec<String>,
+}
+
 /// Gives green blue's auto scaling, with everything suspended: policies arrive one by one, and none
 /// shall act before all are there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,11 +196,19 @@ pub struct CloneService {
 }
 
 /// What operations made, under names of their own: `green:<blue group>`, `probe:<load balancer>`,
-/// `task-definition`, `service`.
+/// `load-balancer`, `listener:<blue listener>`, `task-definition`, `service`.
 pub type Made = BTreeMap<String, String>;
 
 /// The name under which green's task definition is made.
 pub const TASK_DEFINITION: &str = "task-definition";
+/// The name under which the ARN of green's load balancer is made, where the run creates it.
+pub const GREEN_BALANCER: &str = "load-balancer";
+/// The name under which its DNS name is made.
+pub const GREEN_BALANCER_DNS: &str = "load-balancer-dns";
+/// The name under which the hosted zone of its DNS name is made.
+pub const GREEN_BALANCER_ZONE: &str = "load-balancer-zone";
+/// Marks, before a hosted zone and what was written there, the id of a change that takes effect by and by.
+pub const CHANGE: &str = "change:";
 /// Marks, before a resource, that the way home has set its auto scaling back already.
 pub const SCALING_RELEASED: &str = "scaling-released:";
 
@@ -169,6 +216,7 @@ pub const SCALING_RELEASED: &str = "scaling-released:";
 pub struct Scene<'a> {
     pub cloud: &'a dyn Cloud,
     pub clock: &'a dyn Clock,
+    pub errands: &'a dyn Errands,
     pub made: &'a Made,
     pub playbook: &'a Playbook,
     /// The estate as it was recorded before the first change.
@@ -207,6 +255,8 @@ pub struct Fleet {
 pub enum Outcome {
     /// Done and verified; what was made.
     Done(Made),
+    /// Written, and under way: what a later look must know of it.
+    Underway(Made),
     /// Not yet, for this reason; look again later.
     NotYet(String),
     /// Not, and waiting will not help.
@@ -289,6 +339,11 @@ pub fn probe_key(load_balancer: &str) -> String {
     format!("probe:{load_balancer}")
 }
 
+/// The name under which the twin of a blue listener is made.
+pub fn listener_key(blue: &str) -> String {
+    format!("listener:{blue}")
+}
+
 impl Operation {
     /// Looks, does what is missing, and verifies.
     pub fn perform(&self, scene: &Scene) -> Result<Outcome, CloudError> {
@@ -296,17 +351,27 @@ impl Operation {
             Operation::CreateTargetGroup(new) => green::create_target_group(scene, new),
             Operation::SetAttributes { blue, attributes } => green::set_attributes(scene, blue, attributes),
             Operation::AssociateGreen(probe) => green::associate(scene, probe),
+            Operation::CreateLoadBalancer(new) => balancer::create(scene, new),
+            Operation::SetLoadBalancerAttributes { attributes } => balancer::set_attributes(scene, attributes),
+            Operation::CreateListeners(copy) => balancer::create_listeners(scene, copy),
+            Operation::ConfigureListeners(copy) => balancer::configure_listeners(scene, copy),
+            Operation::CreateRules { rules } => balancer::create_rules(scene, rules),
+            Operation::AwaitLoadBalancer(wait) => balancer::await_ready(scene, wait),
+            Operation::AssociateWebAcl { web_acl } => balancer::associate_web_acl(scene, web_acl),
             Operation::RegisterTaskDefinition(new) => green::register(scene, new),
             Operation::HoldScaling(hold) => scaling::hold(scene, hold),
             Operation::CopyScaling(copy) => scaling::copy(scene, copy),
             Operation::CreateService(new) => green::create_service(scene, new),
             Operation::AwaitGreen { .. } => green::await_healthy(scene),
             Operation::JoinRoutes => routes::shift(scene, Share::NONE),
+            Operation::JoinRecords => records::shift(scene, Share::NONE),
             Operation::RemoveProbe { .. } => green::remove_probes(scene),
+            Operation::Smoke(test) => smoke::perform(scene, test),
             Operation::Shift { share } => way::shift(scene, *share),
             Operation::GoHome => way::go_home(scene),
-            Operation::ReplaceBlue => routes::replace_blue(scene),
+            Operation::ReplaceBlue => way::replace_blue(scene),
             Operation::Drain { seconds } => Ok(blue::drain(scene, *seconds)),
+            Operation::AwaitQuiet => quiet::await_quiet(scene),
             Operation::ScaleToZero { cluster, service } => blue::scale_to_zero(scene, cluster, service),
             Operation::RemoveService { cluster, service } => blue::remove(scene, cluster, service),
         }
@@ -318,15 +383,20 @@ impl Operation {
         match self {
             Operation::CreateTargetGroup(new) => green::delete_target_group(scene, new),
             Operation::AssociateGreen(probe) => green::dissociate(scene, probe),
+            Operation::CreateLoadBalancer(new) => balancer::delete(scene, new),
+            Operation::CreateListeners(copy) => balancer::delete_listeners(scene, copy),
             Operation::RegisterTaskDefinition(new) => green::deregister(scene, new),
             Operation::HoldScaling(hold) => scaling::release(scene, hold),
             Operation::CopyScaling(copy) => scaling::remove(scene, copy),
             Operation::CreateService(new) => green::delete_service(scene, new),
+            Operation::JoinRecords => Ok(quiet::await_resolvers(scene)),
+            Operation::Smoke(test) => smoke::undo(scene, test),
             _ => Ok(Outcome::done()),
         }
     }
 
-    /// Whether undoing removes something that the run created, which a rollback does only when asked.
+    /// Whether undoing removes something that the run created, or belongs to that, which a rollback
+    /// does only when asked.
     pub fn creates(&self) -> bool {
         matches!(
             self,
@@ -334,17 +404,22 @@ impl Operation {
                 | Operation::RegisterTaskDefinition(_)
                 | Operation::CreateService(_)
                 | Operation::CopyScaling(_)
+                | Operation::JoinRecords
+                | Operation::CreateLoadBalancer(_)
+                // Those of a load balancer that the run created go with it.
+                | Operation::CreateListeners(CopyListeners { load_balancer: Some(_), .. })
         )
     }
 
     /// Whether the operation changes nothing, and only waits for the world.
     pub fn only_waits(&self) -> bool {
-        matches!(self, Operation::AwaitGreen { .. } | Operation::Drain { .. })
+        let waits = matches!(self, Operation::AwaitGreen { .. } | Operation::AwaitLoadBalancer(_));
+        waits || matches!(self, Operation::Drain { .. } | Operation::AwaitQuiet)
     }
 
     /// Whether it touches the places where traffic is told where to go, so that the way home restores them.
     pub fn joins(&self) -> bool {
-        matches!(self, Operation::JoinRoutes)
+        matches!(self, Operation::JoinRoutes | Operation::JoinRecords)
     }
 
     /// Whether there is anything to undo beside the routes.
@@ -362,6 +437,17 @@ impl Operation {
             Operation::AssociateGreen(probe) => {
                 format!("tie it to the load balancer by a rule that no request matches ({})", probe.host)
             }
+            Operation::CreateLoadBalancer(new) => {
+                format!("create the {} load balancer {}", new.ip_address_type, new.name)
+            }
+            Operation::SetLoadBalancerAttributes { attributes } => {
+                format!("give the load balancer blue's {} attributes", attributes.len())
+            }
+            Operation::CreateListeners(copy) => format!("create listeners like blue's: {}", copy.ports()),
+            Operation::ConfigureListeners(_) => "give the listeners blue's certificates and attributes".to_owned(),
+            Operation::CreateRules { rules } => format!("create {} listener rules like blue's", rules.len()),
+            Operation::AwaitLoadBalancer(_) => "wait until the load balancer works and is like blue's".to_owned(),
+            Operation::AssociateWebAcl { .. } => "put the load balancer behind blue's web ACL".to_owned(),
             Operation::RegisterTaskDefinition(new) => format!("register the task definition {}", new.family),
             Operation::HoldScaling(hold) => hold.title(),
             Operation::CopyScaling(copy) => {
@@ -372,11 +458,14 @@ impl Operation {
             }
             Operation::AwaitGreen { timeout } => format!("wait until green is healthy, at most {timeout}"),
             Operation::JoinRoutes => "add green to every route at weight 0".to_owned(),
+            Operation::JoinRecords => "turn every simple record into a weighted one, with blue alone".to_owned(),
             Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
+            Operation::Smoke(test) => format!("ask green for {} before stage {}", test.smoke.http, test.stage),
             Operation::Shift { share } => format!("give green {share} of the traffic"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
-            Operation::ReplaceBlue => "put green in blue's place in every route".to_owned(),
+            Operation::ReplaceBlue => "put green in blue's place".to_owned(),
             Operation::Drain { seconds } => format!("wait {seconds} s for blue's connections to end"),
+            Operation::AwaitQuiet => "wait until nobody asks blue any more".to_owned(),
             Operation::ScaleToZero { service, .. } => format!("scale {service} to zero tasks"),
             Operation::RemoveService { service, .. } => format!("delete the service {service}"),
         }
@@ -389,8 +478,13 @@ impl Operation {
                 "an alias record that evaluates this load balancer's health sees one more, still empty, target group"
             }
             Operation::HoldScaling(hold) => hold.effect(),
+            Operation::CreateLoadBalancer(_) => {
+                "a second load balancer is paid for by the hour, with its public IPv4 addresses, until one is deleted"
+            }
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
+            Operation::JoinRecords => "answers stay the same; whoever manages the records elsewhere sees a difference",
+            Operation::Smoke(_) => "for some seconds a rule that only the test meets stands before the others",
             Operation::Shift { .. } => "requests reach green",
             Operation::ReplaceBlue => "there is no way back through `migrate rollback` from here",
             _ => "",

@@ -5,13 +5,14 @@
 //! Making a plan is pure; it decides *what*, and nothing here performs anything. Each way to move traffic
 //! has a file that says which operations it takes; what several ways need is here.
 
+mod balancer;
 mod dns;
 mod in_place;
 mod listener;
 mod savings;
 mod swap;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,9 +22,12 @@ pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
-use crate::operation::{AssociateGreen, CloneService, CopyScaling, HoldScaling, Operation, home_commands};
-use crate::playbook::{Playbook, RetireBlue, Shift};
-use crate::traffic::{Share, takes_part};
+use crate::operation::{
+    AssociateGreen, CloneService, CopyScaling, Drift, HoldScaling, Made, Operation, SmokeTest, drifted_record_command,
+    green_key, green_name, home_commands, pair, record_commands, share_commands,
+};
+use crate::playbook::{Playbook, RetireBlue, Shift, Stage};
+use crate::traffic::{Pair, Share, takes_part};
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -40,6 +44,9 @@ pub struct Plan {
     pub prepare: Vec<Planned>,
     /// What `finish` does, in order.
     pub finish: Vec<Planned>,
+    /// Smoke tests, each before its stage.
+    #[serde(default)]
+    pub tests: Vec<Planned>,
 }
 
 /// One operation under the name that the journal uses.
@@ -94,6 +101,7 @@ impl Plan {
             inventory: without_secrets(inventory),
             prepare,
             finish,
+            tests: tests(playbook, inventory),
         }
     }
 
@@ -116,9 +124,43 @@ impl Plan {
         listeners
     }
 
-    /// The commands that send traffic home by hand, each with the name of the place that it restores.
-    pub fn home_commands(&self) -> Vec<(String, String)> {
-        home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>())
+    /// The commands that send traffic home by hand, where the places show one of these shares.
+    pub fn home_commands(&self, made: &Made, written: &[Share]) -> Vec<(String, String)> {
+        match &self.playbook.shift {
+            Shift::DnsWeights(_) => {
+                let green = green_name(&self.playbook.name, &self.inventory, made);
+                record_commands(&self.inventory, green.as_ref(), written)
+            }
+            _ => home_commands(&self.inventory, &self.playbook.shift, &self.routes().collect::<Vec<_>>()),
+        }
+    }
+
+    /// The command that puts the place of a drift back as it was recorded.
+    pub fn home_command(&self, drift: &Drift) -> Option<String> {
+        if let Shift::DnsWeights(_) = &self.playbook.shift {
+            return drifted_record_command(&self.inventory, drift, |set| set.recorded.clone());
+        }
+        let home = self.home_commands(&Made::new(), &[]);
+        home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
+    }
+
+    /// The command that sets the place of a drift to what a run at `share` had set.
+    pub fn share_command(&self, made: &Made, share: Share, drift: &Drift) -> Option<String> {
+        match &self.playbook.shift {
+            Shift::ListenerWeights(_) => {
+                let green = |blue: &String| made.get(&green_key(blue)).cloned();
+                let twin = |blue: String| green(&blue).map(|g| pair(&self.playbook, &self.inventory, blue, g));
+                let pairs: Vec<Pair> = self.blue_groups().into_iter().filter_map(twin).collect();
+                let routes = self.routes().collect::<Vec<_>>();
+                let commands = share_commands(&self.inventory, &routes, &pairs, share);
+                commands.into_iter().find(|(named, _)| *named == drift.what).map(|(_, command)| command)
+            }
+            Shift::DnsWeights(_) => {
+                let green = green_name(&self.playbook.name, &self.inventory, made)?;
+                drifted_record_command(&self.inventory, drift, |set| set.at_share(&green, share))
+            }
+            Shift::ListenerSwap(_) | Shift::InPlace(_) => None,
+        }
     }
 
     pub fn green_name(&self) -> String {
@@ -135,6 +177,11 @@ impl Plan {
         drain_seconds(&self.inventory)
     }
 
+    /// How long clients may go where they went before a shift, after the shift is in effect.
+    pub fn following(&self) -> TimeDelta {
+        TimeDelta::seconds(i64::from(self.inventory.follow_seconds()))
+    }
+
     /// Share of a stage; stage 0 is before the first.
     pub fn share(&self, stage: usize) -> Share {
         match stage.checked_sub(1) {
@@ -143,17 +190,23 @@ impl Plan {
         }
     }
 
+    /// The smoke test before a stage.
+    pub fn test(&self, stage: usize) -> Option<&Planned> {
+        self.tests.iter().find(|p| matches!(&p.operation, Operation::Smoke(test) if test.stage == stage))
+    }
+
     pub fn operation(&self, id: &str) -> Option<&Operation> {
-        self.prepare.iter().chain(&self.finish).find(|p| p.id == id).map(|p| &p.operation)
+        self.prepare.iter().chain(&self.finish).chain(&self.tests).find(|p| p.id == id).map(|p| &p.operation)
     }
 
     /// When each stage runs, if the run is driven by `advance --all` from `begins` on.
     pub fn schedule(&self, begins: DateTime<Utc>) -> Vec<ScheduledStage> {
         let mut at = begins;
-        let stage = |(index, stage): (usize, &crate::playbook::Stage)| {
-            let bake = TimeDelta::from_std(stage.bake.0).unwrap_or(TimeDelta::MAX);
+        let following = self.following();
+        let stage = |(index, stage): (usize, &Stage)| {
+            let bake = TimeDelta::from_std(stage.bake.0).unwrap_or(TimeDelta::MAX / 2);
             let begins = at;
-            at = at.checked_add_signed(bake).unwrap_or(DateTime::<Utc>::MAX_UTC);
+            at = at.checked_add_signed(bake + following).unwrap_or(DateTime::<Utc>::MAX_UTC);
             ScheduledStage { stage: index + 1, share: stage.green, begins, ends: at, approve: stage.approve }
         };
         self.playbook.stages.iter().enumerate().map(stage).collect()
@@ -176,8 +229,12 @@ impl Plan {
             i.service.load_balancers.len(),
             i.target_groups,
             i.load_balancers,
+            i.green_balancer,
+            i.anatomies,
             i.routes,
             i.scaling,
+            i.green_balancer,
+            i.names,
             self.prepare,
             self.finish,
         ]);
@@ -198,12 +255,29 @@ impl Plan {
         compare("blue's desired count", old.service.desired_count == new.service.desired_count);
         compare("blue's settings", old.service.carried == new.service.carried);
         compare("a target group", old.target_groups == new.target_groups);
-        compare("a load balancer", old.load_balancers == new.load_balancers);
+        let balancers = |i: &Inventory| (i.load_balancers.clone(), i.green_balancer.clone(), i.anatomies.clone());
+        compare("a load balancer", balancers(old) == balancers(new));
         compare("a listener or rule", old.routes == new.routes);
+        compare("a record", old.names == new.names);
+        compare("green's load balancer", old.green_balancer == new.green_balancer);
         compare("blue's auto scaling", old.scaling == new.scaling);
         compare("the playbook", self.playbook == now.playbook);
         differences
     }
+}
+
+fn tests(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
+    let blue: Vec<String> = taking_part(inventory).iter().map(|g| g.arn.clone()).collect();
+    let shared = matches!(playbook.shift, Shift::ListenerWeights(_));
+    let moving = inventory.routes.iter().filter(|r| shared && takes_part(&r.actions, &blue));
+    let listeners: BTreeSet<&String> = moving.map(|r| &r.listener).collect();
+    let listeners: Vec<String> = listeners.into_iter().cloned().collect();
+    let stages = playbook.stages.iter().zip(1..);
+    let test = |(stage, number): (&Stage, usize)| {
+        let test = SmokeTest { stage: number, smoke: stage.smoke.clone()?, listeners: listeners.clone() };
+        Some(Planned::new(format!("smoke-stage-{number}"), Operation::Smoke(test)))
+    };
+    stages.filter_map(test).collect()
 }
 
 /// The first 16 hexadecimal digits of a SHA-256: enough to tell two playbooks or plans apart.

@@ -4,9 +4,11 @@
 //! checks these values again. Decoding walks a spanned YAML tree instead of deserialising straight
 //! into these types, because serde stops at the first mistake and we show all of them at once.
 
+mod around;
 mod decode;
 mod field;
 mod findings;
+mod hooks;
 mod name;
 mod quantity;
 mod reader;
@@ -25,6 +27,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::around::{
+    CommandHook, Expect, Hook, Hooks, Notify, Occasion, OnFailure, Smoke, StageHooks, Via, ViaHeader, WebhookHook, site,
+};
 pub use self::decode::{Decoded, decode};
 pub use self::field::{Field, SECTIONS, Section};
 pub use self::schema::schema;
@@ -62,6 +67,12 @@ pub struct Playbook {
     pub on_cancel: OnCancel,
     #[serde(default)]
     pub finish: Finish,
+    /// What is called at which moment of the run.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// Who is told what becomes of the run.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 /// The dual-stack service that serves today.
@@ -146,6 +157,17 @@ pub struct ListenerWeights {
     /// How long a client stays on its side while the run is open, where blue's targets are sticky: 1 s
     /// to 7 days. By default as long as its target keeps it, and at most an hour.
     pub stickiness: Option<Period>,
+    /// What `start` does where the load balancer does not take both address families in one action,
+    /// which AWS documents for neither yes nor no; by default it undoes what it did and says so.
+    pub fallback: Option<Fallback>,
+}
+
+/// Another way to move traffic, for the case that the first is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fallback {
+    /// As [`Shift::DnsWeights`].
+    DnsWeights(DnsWeights),
 }
 
 /// The longest that a client stays on its side where the playbook does not say.
@@ -219,6 +241,12 @@ pub struct Stage {
     /// `advance --all` stops before this stage; a plain `advance` is the approval.
     #[serde(default)]
     pub approve: bool,
+    /// A request that green must answer before this stage begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoke: Option<Smoke>,
+    /// What is called around this stage's shift, after the `hooks` for every stage.
+    #[serde(default)]
+    pub hooks: StageHooks,
 }
 
 /// When green counts as healthy.
@@ -422,6 +450,20 @@ impl Default for Finish {
 }
 
 impl Playbook {
+    /// The same with its fallback for the way to move traffic; `None` where it has none.
+    pub fn fallen_back(&self) -> Option<Playbook> {
+        let Shift::ListenerWeights(ListenerWeights { fallback: Some(Fallback::DnsWeights(dns)), .. }) = &self.shift
+        else {
+            return None;
+        };
+        Some(Playbook { shift: Shift::DnsWeights(dns.clone()), ..self.clone() })
+    }
+
+    /// Whether a run of this playbook may be `planned`: the same, or with the fallback.
+    pub fn describes(&self, planned: &Playbook) -> bool {
+        self == planned || self.fallen_back().as_ref() == Some(planned)
+    }
+
     /// Name of the service that the run creates.
     pub fn green_name(&self) -> String {
         self.green.name.clone().unwrap_or_else(|| format!("{}-ipv6", self.service.name))

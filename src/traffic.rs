@@ -1,7 +1,9 @@
-//! Shares of traffic, and the listener weights that express them.
+//! Shares of traffic, and the weights of target groups and records that express them.
 //!
 //! Invariant: a forward action that is edited here keeps every tuple that is not ours, in its place,
 //! with its share of the traffic; and its weights are never all zero.
+
+pub mod records;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -197,58 +199,90 @@ fn edit_forward(original: &[Action], edit: impl Fn(&[WeightedGroup]) -> Vec<Weig
 }
 
 fn split(before: &[WeightedGroup], pairs: &[Pair], share: Share) -> Vec<WeightedGroup> {
-    let ours: Vec<(&Pair, u32)> = pairs
-        .iter()
-        .filter_map(|p| before.iter().find(|t| t.target_group_arn == p.blue).map(|t| (p, t.weight.unwrap_or(1))))
-        .collect();
-    let is_ours = |arn: &str| ours.iter().any(|(p, _)| p.blue == arn || p.green == arn);
-    let foreign_weight = before.iter().any(|t| !is_ours(&t.target_group_arn) && t.weight.unwrap_or(1) > 0);
-    let permille = u32::from(share.permille());
-    let alone = ours.len() == 1 && !foreign_weight && ours.iter().all(|(_, w)| *w > 0);
-    let (factor, whole) = match (share, alone) {
-        (Share::NONE, _) => (1, None),
-        (_, true) if permille % 10 == 0 => (1, Some((100 - permille / 10, permille / 10))),
-        (_, true) => (1, Some((1000 - permille, permille))),
-        _ => (scale(before, &ours, permille), None),
-    };
-    let green_weight = |blue: u32| -> u32 {
-        let exact = (blue * factor * permille + 500) / 1000;
-        let whole = blue * factor;
-        if permille == 0 || permille == 1000 {
-            return exact;
-        }
-        // A tuple that cannot be split stays with blue: too little exposure beats too much.
-        exact.clamp(u32::from(whole >= 2), whole.saturating_sub(1))
-    };
-    let mut after: Vec<WeightedGroup> = Vec::new();
-    for tuple in before.iter().filter(|t| !pairs.iter().any(|p| p.green == t.target_group_arn)) {
-        let weight = tuple.weight.unwrap_or(1);
-        let new = match (ours.iter().any(|(p, _)| p.blue == tuple.target_group_arn), whole) {
-            (true, Some((blue, _))) => blue,
-            (true, None) => weight * factor - green_weight(weight),
-            (false, _) => weight * factor,
-        };
-        after.push(WeightedGroup { target_group_arn: tuple.target_group_arn.clone(), weight: Some(new) });
-    }
-    for (pair, weight) in ours {
-        let new = whole.map_or_else(|| green_weight(weight), |(_, green)| green);
-        after.push(WeightedGroup { target_group_arn: pair.green.clone(), weight: Some(new) });
+    let kept: Vec<&WeightedGroup> =
+        before.iter().filter(|t| !pairs.iter().any(|p| p.green == t.target_group_arn)).collect();
+    let pair_of = |t: &WeightedGroup| pairs.iter().find(|p| p.blue == t.target_group_arn);
+    let members: Vec<Member> =
+        kept.iter().map(|t| Member { weight: t.weight.unwrap_or(1), ours: pair_of(t).is_some() }).collect();
+    let divided = divide(&members, share, WEIGHT_MAX);
+    let tuple = |arn: &String, weight: u32| WeightedGroup { target_group_arn: arn.clone(), weight: Some(weight) };
+    let mut after: Vec<WeightedGroup> =
+        kept.iter().zip(&divided).map(|(t, (rest, _))| tuple(&t.target_group_arn, *rest)).collect();
+    for pair in pairs {
+        let at = kept.iter().position(|t| t.target_group_arn == pair.blue);
+        after.extend(at.map(|at| tuple(&pair.green, divided[at].1)));
     }
     after
 }
 
+/// One of those that share traffic by their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Member {
+    weight: u32,
+    /// Whether it is blue's, so that green receives a part of it.
+    ours: bool,
+}
+
+/// What each member keeps and what green receives of it, so that green gets `share` of what is ours
+/// and the others keep their part of the whole; no weight is above `most`.
+fn divide(members: &[Member], share: Share, most: u32) -> Vec<(u32, u32)> {
+    let permille = u32::from(share.permille());
+    let foreign = members.iter().any(|m| !m.ours && m.weight > 0);
+    let mut ours = members.iter().filter(|m| m.ours);
+    let alone = !foreign && ours.next().is_some_and(|m| m.weight > 0) && ours.next().is_none();
+    let whole = (alone && share != Share::NONE).then(|| ratio(permille, most));
+    let factor = if share == Share::NONE || whole.is_some() { 1 } else { scale(members, permille, most) };
+    let part = |weight: u32| -> u32 {
+        let whole = weight * factor;
+        let exact = (whole * permille + 500) / 1000;
+        if permille == 0 || permille == 1000 {
+            return exact;
+        }
+        // A weight that cannot be split stays with blue: too little exposure beats too much.
+        exact.clamp(u32::from(whole >= 2), whole.saturating_sub(1))
+    };
+    let of = |member: &Member| match whole {
+        _ if !member.ours => (member.weight * factor, 0),
+        Some(pair) => pair,
+        None => (member.weight * factor - part(member.weight), part(member.weight)),
+    };
+    members.iter().map(of).collect()
+}
+
+/// Two weights for blue and green that stand alone: whole percents as (100 - p, p), tenths as
+/// (1000 - t, t) where so much is allowed, and otherwise the smallest that come closest.
+fn ratio(permille: u32, most: u32) -> (u32, u32) {
+    if permille.is_multiple_of(10) {
+        return (100 - permille / 10, permille / 10);
+    }
+    if most >= WEIGHT_MAX {
+        return (1000 - permille, permille);
+    }
+    let pair = |sum: u32| {
+        let green = ((sum * permille + 500) / 1000).clamp(1, sum - 1);
+        (sum - green, green)
+    };
+    // The error as a fraction of the sum, in billionths: exact enough to tell sums below 1000 apart.
+    let error = |(blue, green): &(u32, u32)| {
+        let sum = u64::from(blue + green);
+        (u64::from(*green) * 1000).abs_diff(sum * u64::from(permille)) * 1_000_000 / sum
+    };
+    let pairs = (2..=2 * most).map(pair).filter(|(blue, green)| *blue <= most && *green <= most);
+    pairs.min_by_key(error).unwrap_or((1, 1))
+}
+
 /// The smallest factor that splits every blue weight exactly, else the one with the smallest error.
-fn scale(before: &[WeightedGroup], ours: &[(&Pair, u32)], permille: u32) -> u32 {
-    let heaviest = before.iter().map(|t| t.weight.unwrap_or(1)).max().unwrap_or(1).max(1);
+fn scale(members: &[Member], permille: u32, most: u32) -> u32 {
+    let heaviest = members.iter().map(|m| m.weight).max().unwrap_or(1).max(1);
     let error = |factor: u32| -> u32 {
         let of = |w: u32| {
             let rest = w * factor * permille % 1000;
             // The error of the rounded weight, relative to the blue weight, in millionths.
             rest.min(1000 - rest) * 1000 / (w * factor).max(1)
         };
-        ours.iter().map(|(_, w)| if *w == 0 { 0 } else { of(*w) }).max().unwrap_or(0)
+        members.iter().filter(|m| m.ours).map(|m| if m.weight == 0 { 0 } else { of(m.weight) }).max().unwrap_or(0)
     };
-    (1..=(WEIGHT_MAX / heaviest).max(1)).min_by_key(|factor| error(*factor)).unwrap_or(1)
+    (1..=(most / heaviest).max(1)).min_by_key(|factor| error(*factor)).unwrap_or(1)
 }
 
 /// The share of blue's traffic that green receives under these actions, from 0 to 1; `None` where

@@ -5,9 +5,13 @@
 //! or exactly the origin.
 
 mod assessment;
+mod balancers;
 mod drift;
 mod fold;
+mod hooks;
 mod lab;
+mod names;
 mod paths;
 mod planning;
+mod smoke;
 mod sweeps;

@@ -11,7 +11,7 @@ mod source;
 use source::{Source, tree};
 
 /// The rooms that decide and never look: the same values in, the same values out.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "src/finding",
     "src/inventory",
     "src/traffic",
@@ -20,6 +20,7 @@ const PURE: [&str; 8] = [
     "src/assess",
     "src/plan",
     "src/execute/decide",
+    "src/execute/owed",
 ];
 
 /// What a pure room may not name, and what to do instead.

@@ -5,10 +5,13 @@
 //!
 //! Time runs faster (`MIGRATE_TIME_SCALE`), and metrics are written ahead of it. Nothing here is skipped: without Python the tests fail, and say so.
 
+mod around;
+mod balancers;
 mod estate;
 mod faults;
 mod itself;
 mod migration;
+mod names;
 mod refusals;
 mod rules;
 mod servers;

@@ -28,6 +28,11 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
     findings
 }
 
+/// The rules about blue's target groups that hold however traffic moves.
+pub(super) fn groups(inventory: &Inventory) -> Vec<Finding> {
+    inventory.target_groups.iter().flat_map(|g| [family(g), target_type(g), balancers(g)]).flatten().collect()
+}
+
 fn family(group: &TargetGroup) -> Option<Finding> {
     (group.ip_address_type != "ipv4").then(|| {
         Finding::block("already-ipv6", format!("the target group {} is of type {}", group.name, group.ip_address_type))
@@ -89,7 +94,7 @@ fn dualstack(balancer: &LoadBalancer) -> Option<Finding> {
     })
 }
 
-fn state(balancer: &LoadBalancer) -> Option<Finding> {
+pub(super) fn state(balancer: &LoadBalancer) -> Option<Finding> {
     (balancer.state != "active").then(|| {
         Finding::block("load-balancer-not-active", format!("{} is {}", balancer.name, balancer.state))
             .remedy("wait until it is active")

@@ -19,7 +19,7 @@ use crate::journal::progress::Phase;
 use crate::journal::store::{self, JournalError, RunStore};
 use crate::journal::{Event, Record};
 use crate::report::live::Live;
-use crate::report::outcome::{Failure, Outcome, Verb, ending, object};
+use crate::report::outcome::{Failure, Outcome, Verb, ending, object, standing};
 use crate::report::plan::savings;
 use crate::report::{Form, err, out};
 
@@ -43,7 +43,7 @@ pub(super) fn drive(
 ) -> Result<Outcome, Failure> {
     let progress = store::replay(records)?.ok_or_else(|| Failure::new(Outcome::Error, "the journal is empty"))?;
     let mut live = Live::new(common.form(), site.pace());
-    let mut run = Run::new(site.cloud(), site.clock(), store, &mut live, progress);
+    let mut run = Run::new(site.cloud(), site.clock(), site.errands(), standing, store, &mut live, progress);
     let stop = verb_body(&mut run)?;
     let progress = run.progress;
     drop(live);
@@ -61,8 +61,12 @@ pub(super) fn drive(
             ));
             out(&format!("  {}", ending.reason));
             let left = left_to_do(&progress);
+            if ending.outcome == Outcome::Drift {
+                out("  what to do: put it back as expected and repeat the command; nothing of it is overwritten");
+            }
             if !left.is_empty() {
-                out("  left to do by hand:");
+                let drifted = ending.outcome == Outcome::Drift;
+                out(if drifted { "  this puts it back:" } else { "  left to do by hand:" });
                 left.iter().for_each(|c| out(&format!("    {c}")));
             }
             if let Some(next) = &ending.next {

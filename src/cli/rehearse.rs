@@ -14,7 +14,7 @@ use crate::journal::{Event, FORMAT, Header, Record};
 use crate::plan::digest;
 use crate::report::history::object as event_object;
 use crate::report::live::Live;
-use crate::report::outcome::{Failure, Outcome, Verb, ending, object};
+use crate::report::outcome::{Failure, Outcome, Verb, ending, object, standing};
 use crate::report::{Form, err, out};
 
 /// A journal that ends with the process.
@@ -59,7 +59,7 @@ pub(super) fn rehearse(
     let progress = Progress::begin(&record).map_err(JournalError::from)?;
     let mut live = Live::new(common.form(), site.pace());
     let mut store = Forgetful;
-    let mut run = Run::new(site.cloud(), site.clock(), &mut store, &mut live, progress);
+    let mut run = Run::new(site.cloud(), site.clock(), site.errands(), standing, &mut store, &mut live, progress);
     let stop = whole(&mut run, &site)?;
     let progress = run.progress;
     drop(live);

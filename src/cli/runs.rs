@@ -71,7 +71,7 @@ pub(super) fn choose(common: &Common, args: &RunArgs) -> Result<Chosen, Failure>
     let progress = store::replay(&records)?;
     let progress = progress.ok_or_else(|| no_such_run(&state, &name))?;
     let header = &progress.header;
-    let differs = named.filter(|(playbook, _)| *playbook != header.plan.playbook);
+    let differs = named.filter(|(playbook, _)| !playbook.describes(&header.plan.playbook));
     let difference = differs.map(|(_, text)| playbook::difference(&header.playbook_text, &text));
     Ok(Chosen { dir, records, progress, difference })
 }
@@ -163,6 +163,9 @@ fn status_text(progress: &Progress, reason: &str, next: Option<&str>) -> String 
     }
     if let Some(bake) = &progress.bake {
         line("bake", format!("until {}", bake.until.format("%F %T UTC")));
+    }
+    if let Some((moment, reason)) = &progress.calls.failed {
+        line("failed", format!("{}: {reason}", moment.name()));
     }
     if let Some(scale) = header.time_scale {
         line("clock", format!("{scale} times as fast"));

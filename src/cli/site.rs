@@ -10,6 +10,9 @@ use crate::clock::system::{Ear, SystemClock};
 use crate::cloud::Cloud;
 use crate::cloud::aws::Aws;
 use crate::cloud::sim::{Scenario, Sim, Universe};
+use crate::errand::rehearsal::Rehearsal;
+use crate::errand::system::System;
+use crate::errand::{Command, Ending, Errands, Request, Response, Undone};
 use crate::playbook::Playbook;
 use crate::report::err;
 use crate::report::live::Pace;
@@ -20,10 +23,10 @@ const TIME_SCALE: &str = "MIGRATE_TIME_SCALE";
 /// The file beside the journal that holds the simulated cloud.
 const UNIVERSE: &str = "universe.json";
 
-/// A cloud and the clock that belongs to it.
+/// A cloud, the clock that belongs to it, and who runs errands beside it.
 pub(super) enum Site {
-    Aws { aws: Box<Aws>, clock: SystemClock, scale: f64 },
-    Sandbox { sim: Box<Sim> },
+    Aws { aws: Box<Aws>, clock: SystemClock, scale: f64, errands: System },
+    Sandbox { sim: Arc<Sim>, errands: Box<dyn Errands> },
 }
 
 impl Site {
@@ -42,13 +45,15 @@ impl Site {
             err(&format!("note: the clock runs {scale} times as fast ({TIME_SCALE})"));
         }
         let scale = scale.unwrap_or(1.0);
-        Ok(Site::Aws { aws: Box::new(aws), clock: SystemClock::new(ear, scale, not_before), scale })
+        let errands = System::new(ear.clone(), err);
+        Ok(Site::Aws { aws: Box::new(aws), clock: SystemClock::new(ear, scale, not_before), scale, errands })
     }
 
     /// A simulated cloud that ends with the process.
     pub fn rehearsal(playbook: &Playbook, scenario: Scenario, seed: u64, ear: Ear) -> Site {
         let universe = Universe::for_playbook(playbook, scenario, seed, Utc::now());
-        Site::Sandbox { sim: Box::new(listening(Sim::in_memory(universe), ear)) }
+        let sim = Arc::new(listening(Sim::in_memory(universe), ear));
+        Site::Sandbox { errands: Box::new(OnSandbox { outside: Rehearsal, sim: Arc::clone(&sim) }), sim }
     }
 
     /// The simulated cloud beside a journal, made anew where there is none.
@@ -59,7 +64,7 @@ impl Site {
         }
         let universe = Universe::for_playbook(playbook, scenario, seed, Utc::now());
         let sim = Sim::create(&path, universe).map_err(|e| Failure::new(Outcome::Error, e.to_string()))?;
-        Ok(Site::Sandbox { sim: Box::new(listening(sim, ear)) })
+        Ok(Site::tried_out(sim, ear))
     }
 
     /// The simulated cloud that a run remembers.
@@ -68,20 +73,34 @@ impl Site {
             Failure::new(Outcome::Error, error.to_string())
                 .hint("the sandbox of this run is gone or damaged: remove its state directory and start anew")
         })?;
-        Ok(Site::Sandbox { sim: Box::new(listening(sim, ear)) })
+        Ok(Site::tried_out(sim, ear))
+    }
+
+    /// A sandbox beside which hooks are called for real, so that they can be tried out.
+    fn tried_out(sim: Sim, ear: Ear) -> Site {
+        let sim = Arc::new(listening(sim, ear.clone()));
+        let outside = System::new(ear, err);
+        Site::Sandbox { errands: Box::new(OnSandbox { outside, sim: Arc::clone(&sim) }), sim }
+    }
+
+    pub fn errands(&self) -> &dyn Errands {
+        match self {
+            Site::Aws { errands, .. } => errands,
+            Site::Sandbox { errands, .. } => errands.as_ref(),
+        }
     }
 
     pub fn cloud(&self) -> &dyn Cloud {
         match self {
             Site::Aws { aws, .. } => aws.as_ref(),
-            Site::Sandbox { sim } => sim.as_ref(),
+            Site::Sandbox { sim, .. } => sim.as_ref(),
         }
     }
 
     pub fn clock(&self) -> &dyn Clock {
         match self {
             Site::Aws { clock, .. } => clock,
-            Site::Sandbox { sim } => sim.as_ref(),
+            Site::Sandbox { sim, .. } => sim.as_ref(),
         }
     }
 
@@ -102,6 +121,26 @@ impl Site {
 
     pub fn simulated(&self) -> bool {
         matches!(self, Site::Sandbox { .. })
+    }
+}
+
+/// Errands beside a simulated cloud: what is asked of the service, the cloud itself answers.
+struct OnSandbox<E> {
+    outside: E,
+    sim: Arc<Sim>,
+}
+
+impl<E: Errands> Errands for OnSandbox<E> {
+    fn run(&self, command: &Command) -> Ending {
+        self.outside.run(command)
+    }
+
+    fn send(&self, request: &Request) -> Result<Response, Undone> {
+        self.outside.send(request)
+    }
+
+    fn ask(&self, request: &Request) -> Result<Response, Undone> {
+        self.sim.visit(request)
     }
 }
 

@@ -14,7 +14,8 @@ use crate::execute::Stop;
 use crate::finding::blocks;
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{self, RunStore, Store};
-use crate::journal::{Event, FORMAT, Header, Record};
+use crate::journal::{Cause, Event, FORMAT, Header, Record};
+use crate::operation::Operation;
 use crate::plan::{Plan, digest};
 use crate::playbook::Playbook;
 use crate::report::history::object;
@@ -52,7 +53,7 @@ fn carry_on(
     ear: Ear,
 ) -> Result<Outcome, Failure> {
     let header = &progress.header;
-    if header.plan.playbook != read.playbook {
+    if !read.playbook.describes(&header.plan.playbook) {
         return Err(Failure::usage(format!("the run {} was started with another playbook", header.run))
             .about(progress)
             .hint(playbook::difference(&header.playbook_text, &read.text))
@@ -98,15 +99,46 @@ fn open(
         Some(_) => None,
     };
     if let Some(site) = &aws {
-        let plan = checked(site, read, saved)?;
+        let plan = checked(site, read, &read.playbook, saved)?;
         let (mut store, records) = RunStore::open(dir)?;
-        return begin(common, site, &mut store, &records, plan, read, None);
+        return begin_or_fall_back(common, site, (&mut store, &records), dir, plan, read, None);
     }
     let scenario = sandbox.sandbox.unwrap_or_default();
     let (mut store, records) = RunStore::open(dir)?;
     let site = Site::sandbox(dir, &read.playbook, scenario, sandbox.seed, ear)?;
-    let plan = checked(&site, read, saved)?;
-    begin(common, &site, &mut store, &records, plan, read, Some(scenario.to_string()))
+    let plan = checked(&site, read, &read.playbook, saved)?;
+    begin_or_fall_back(common, &site, (&mut store, &records), dir, plan, read, Some(scenario.to_string()))
+}
+
+/// Begins the run; where the load balancer refuses both address families in one action and the
+/// playbook has a fallback, what was created is gone by then, and a run begins that moves traffic so.
+fn begin_or_fall_back(
+    common: &Common,
+    site: &Site,
+    (store, records): (&mut RunStore, &[Record]),
+    dir: &Path,
+    plan: Plan,
+    read: &playbook::Read,
+    sandbox: Option<String>,
+) -> Result<Outcome, Failure> {
+    let outcome = begin(common, site, store, records, plan, read, sandbox.clone())?;
+    let (Outcome::Blocked, Some(fallen)) = (outcome, read.playbook.fallen_back()) else { return Ok(outcome) };
+    let records = store::read(dir)?.unwrap_or_default();
+    if !store::replay(&records)?.is_some_and(|p| families_refused(&p)) {
+        return Ok(outcome);
+    }
+    err(&format!("note: the load balancer refuses the mixture; falling back to `{}`", fallen.shift.name()));
+    let plan = checked(site, read, &fallen, None)?;
+    begin(common, site, store, &records, plan, read, sandbox)
+}
+
+/// Whether a run ended at home because green's groups cannot stand beside blue's in one action.
+fn families_refused(progress: &Progress) -> bool {
+    let plan = &progress.header.plan;
+    let probe = |id: &String| matches!(plan.operation(id), Some(Operation::AssociateGreen(_)));
+    let refused = progress.operations.iter().any(|(id, attempt)| probe(id) && !attempt.done);
+    let because = |(cause, why): &(Cause, String)| *cause == Cause::Refused && !why.contains("TooMany");
+    refused && progress.unwinding.as_ref().is_some_and(because)
 }
 
 /// How `start` was called for this run.
@@ -131,8 +163,8 @@ fn lasting(expires: Option<DateTime<Utc>>, now: DateTime<Utc>, playbook: &Playbo
 }
 
 /// The plan, unless the estate, the credentials or a stale saved plan forbid it.
-fn checked(site: &Site, read: &playbook::Read, saved: Option<&Plan>) -> Result<Plan, Failure> {
-    let assessed = look(site, &read.playbook)?;
+fn checked(site: &Site, read: &playbook::Read, wish: &Playbook, saved: Option<&Plan>) -> Result<Plan, Failure> {
+    let assessed = look(site, wish)?;
     show(&assessed.findings, read);
     let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
         return Err(refusal(&assessed.findings));

@@ -13,6 +13,7 @@
 //! unknown outcome. Those need the journal, and are `operation`'s.
 
 mod actions;
+mod anatomy;
 mod balancers;
 mod cloudwatch;
 mod copies;
@@ -30,11 +31,12 @@ mod renames;
 mod routes;
 mod scaling;
 mod tags;
+mod trials;
 
 use std::collections::BTreeMap;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use futures_util::future::{join, try_join4};
+use futures_util::future::{join, try_join, try_join4};
 use tokio::runtime::Runtime;
 
 use super::{
@@ -54,6 +56,8 @@ pub struct Aws {
     ecs: ecs::Ecs,
     elb: elb::Elb,
     scaling: scaling::Scaling,
+    dns: names::Dns,
+    waf: anatomy::Waf,
     cloudwatch: aws_sdk_cloudwatch::Client,
     sts: aws_sdk_sts::Client,
 }
@@ -100,9 +104,13 @@ impl Aws {
         let elb = elb::Elb { reads, writes };
         let (reads, writes) = reads_and_writes!(aws_sdk_applicationautoscaling);
         let scaling = scaling::Scaling { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_route53);
+        let dns = names::Dns { reads, writes };
+        let (reads, writes) = reads_and_writes!(aws_sdk_wafv2);
+        let waf = anatomy::Waf { reads, writes };
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
         let sts = aws_sdk_sts::Client::new(&config);
-        Ok(Aws { runtime, config, region, ecs, elb, scaling, cloudwatch, sts })
+        Ok(Aws { runtime, config, region, ecs, elb, scaling, dns, waf, cloudwatch, sts })
     }
 
     /// Whether every service in use has an endpoint set that is on this machine, as emulators are.
@@ -189,9 +197,10 @@ impl Cloud for Aws {
                 self.scaling_of(watch.scaling.as_ref()),
             );
             let signals = join(self.alarms(&watch.alarms), self.minutes(watch.metrics.as_ref()));
+            let estate = try_join(estate, self.dns.names(&watch.names));
             let (estate, (alarms, metrics)) = join(estate, signals).await;
-            let (routes, health, services, scaling) = estate?;
-            Ok(Sight { routes, health, services, scaling, alarms, metrics })
+            let ((routes, health, services, scaling), names) = estate?;
+            Ok(Sight { routes, health, services, names, scaling, alarms, metrics })
         })
     }
 

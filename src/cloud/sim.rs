@@ -5,6 +5,7 @@
 //! the process, and the ear for a signal. Waiting is free. It knows nothing of runs and journals.
 
 mod balancers;
+mod domain;
 mod ecs;
 mod elb;
 mod estate;
@@ -14,13 +15,16 @@ mod fixture;
 mod names;
 mod notices;
 mod registries;
+mod resolvers;
 mod scaling;
 mod scenario;
 mod store;
 mod tamper;
 mod tasks;
 mod traffic;
+mod trials;
 mod universe;
+mod visits;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,9 +32,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 
+pub use balancers::{Departed, SimBalancer};
 pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
+pub use names::{SimChange, SimNames, SimZone};
+pub use notices::SimMessage;
 pub use scaling::SimScaling;
 pub use scenario::{Scenario, UnknownScenario};
 pub use store::StoreError;
@@ -344,6 +351,7 @@ impl Universe {
             routes: self.routes_where(|route| watch.listeners.contains(&route.listener)),
             health: health.collect(),
             services: watch.services.iter().map(|(cluster, name)| self.service(cluster, name)).collect(),
+            names: self.names_seen(&watch.names)?,
             scaling: watch.scaling.as_ref().and_then(|(cluster, name)| self.scaling_of(cluster, name)),
             alarms: None,
             metrics: None,

@@ -67,7 +67,9 @@ pub enum Return {
 pub fn rollback(progress: &Progress, remove_green: bool) -> Return {
     let covered = progress.remove_green || !remove_green;
     match progress.phase {
-        Phase::Finishing | Phase::Finished => Return::TooLate,
+        // A hook may keep the finish from beginning.
+        Phase::Finishing if progress.retiring() => Return::TooLate,
+        Phase::Finished => Return::TooLate,
         Phase::RolledBack if covered => Return::AlreadyHome,
         Phase::Unwinding if covered => Return::Resume,
         _ => {

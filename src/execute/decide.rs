@@ -6,13 +6,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Stop;
+use super::owed::{self, Owed, Standing};
 use crate::cloud::Cause as CallCause;
 use crate::gate::Verdict;
+use crate::journal::calls::Moment;
 use crate::journal::progress::{Attempt, Bake, Failure, Judged, Phase, Progress};
 use crate::journal::{Cause, Event, Goal, HoldReason};
 use crate::operation::Operation;
 use crate::plan::Planned;
-use crate::playbook::{AfterRollback, OnNoData};
+use crate::playbook::{AfterRollback, OnFailure, OnNoData};
 use crate::traffic::Share;
 
 /// The next thing to do.
@@ -27,6 +29,8 @@ pub enum Step {
         stage: usize,
         share: Share,
     },
+    /// Call a hook, or tell somebody.
+    Call(Owed),
     /// Look, and record a verdict.
     Judge,
     /// Record what follows from what is known.
@@ -55,11 +59,11 @@ const BACKOFF_MAX_SECONDS: i64 = 60;
 
 /// Decides what a run does next.
 pub fn decide(progress: &Progress, now: DateTime<Utc>) -> Step {
-    if progress.stuck.is_some() {
-        return Step::Return(Stop::Stuck);
+    if let Some(stop) = ended(progress) {
+        return called(progress, Moment::OnHold).filter(|_| stop == Stop::Held).unwrap_or_else(|| told(progress, stop));
     }
-    if progress.held.is_some() {
-        return Step::Return(Stop::Held);
+    if let Some(owed) = owed::notice(progress).filter(|_| at_rest(progress)) {
+        return Step::Call(owed);
     }
     match progress.phase {
         Phase::Preparing => {
@@ -68,9 +72,53 @@ pub fn decide(progress: &Progress, now: DateTime<Utc>) -> Step {
         Phase::Open => open(progress, now),
         Phase::Unwinding => unwinding(progress, now),
         Phase::Finishing => {
-            operations(progress, &progress.header.plan.finish, now).unwrap_or(Step::Record(Event::Finished))
+            let hooks = if progress.retiring() { None } else { hooked(progress, Moment::OnFinish, progress.stage) };
+            let finish = || operations(progress, &progress.header.plan.finish, now);
+            hooks.or_else(finish).unwrap_or(Step::Record(Event::Finished))
         }
         Phase::Shifted | Phase::RolledBack | Phase::Finished => Step::Return(Stop::Reached),
+    }
+}
+
+/// Why nothing moves any more.
+fn ended(progress: &Progress) -> Option<Stop> {
+    match (&progress.stuck, &progress.held) {
+        (Some(_), _) => Some(Stop::Stuck),
+        (None, Some(_)) => Some(Stop::Held),
+        (None, None) => None,
+    }
+}
+
+/// Tells who is still to be told before the loop ends.
+fn told(progress: &Progress, stop: Stop) -> Step {
+    owed::notice(progress).map_or(Step::Return(stop), Step::Call)
+}
+
+/// Whether nothing that matters more than a notice is under way: traffic that moves, or goes home.
+fn at_rest(progress: &Progress) -> bool {
+    let on_the_way_home = progress.phase == Phase::Unwinding && progress.joined() && !progress.home;
+    let between = progress.phase == Phase::Open && progress.stage > progress.passed && progress.bake.is_none();
+    progress.shift.is_none() && !on_the_way_home && !between
+}
+
+/// The next hook of a moment whose failures change nothing.
+fn called(progress: &Progress, moment: Moment) -> Option<Step> {
+    match owed::standing(progress, moment, progress.stage) {
+        Standing::Owed(owed) => Some(Step::Call(owed)),
+        Standing::Failed(..) | Standing::Over => None,
+    }
+}
+
+/// What the hooks of a moment ask for; `None` where they are over.
+fn hooked(progress: &Progress, moment: Moment, stage: usize) -> Option<Step> {
+    match owed::standing(progress, moment, stage) {
+        Standing::Owed(owed) => Some(Step::Call(owed)),
+        Standing::Failed(OnFailure::Rollback, reason) => {
+            let remove_green = progress.header.plan.playbook.rollback.green == AfterRollback::Remove;
+            Some(Step::Record(Event::Unwinding { cause: Cause::Hook, reason, remove_green }))
+        }
+        Standing::Failed(_, reason) => Some(Step::Record(Event::Held { why: HoldReason::Hook, reason })),
+        Standing::Over => None,
     }
 }
 
@@ -130,6 +178,12 @@ fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
     if progress.stage > progress.passed && progress.bake.is_none() {
         return Step::Record(begin_bake(progress, now));
     }
+    // A shift that nobody waits for has hooks, too.
+    if progress.bake.is_some()
+        && let Some(step) = hooked(progress, Moment::AfterShift, progress.stage)
+    {
+        return step;
+    }
     let Some(goal) = progress.goal.filter(|_| !progress.goal_reached()) else {
         return Step::Return(Stop::Reached);
     };
@@ -142,7 +196,9 @@ fn open(progress: &Progress, now: DateTime<Utc>) -> Step {
 fn begin_bake(progress: &Progress, now: DateTime<Utc>) -> Event {
     let stage = progress.stage;
     let bake = progress.header.plan.playbook.stages.get(stage - 1).map_or_else(Default::default, |s| s.bake.0);
-    let until = TimeDelta::from_std(bake).ok().and_then(|b| now.checked_add_signed(b));
+    // Clients come over while the old answers run out; only then is there something to watch.
+    let following = progress.header.plan.following();
+    let until = TimeDelta::from_std(bake).ok().and_then(|b| (now + following).checked_add_signed(b));
     Event::BakeBegan { stage, until: until.unwrap_or(DateTime::<Utc>::MAX_UTC) }
 }
 
@@ -184,6 +240,13 @@ fn before_shift(progress: &Progress, goal: Goal, now: DateTime<Utc>) -> Step {
     if stage.is_some_and(|s| s.approve) && goal.approves != Some(next) && !under_way {
         let reason = format!("stage {next} wants an approval: `migrate advance` gives it");
         return Step::Record(Event::Held { why: HoldReason::Approval, reason });
+    }
+    if !under_way && let Some(step) = hooked(progress, Moment::BeforeShift, next) {
+        return step;
+    }
+    let test = progress.header.plan.test(next).map(std::slice::from_ref);
+    if !under_way && let Some(step) = test.and_then(|test| operations(progress, test, now)) {
+        return step;
     }
     let shift = Step::Shift { stage: next, share: progress.header.plan.share(next) };
     let Some(attempt) = progress.shift.as_ref().map(|s| &s.attempt) else { return shift };
@@ -245,7 +308,7 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
             Trouble::None => home,
             Trouble::Later(at, why) => Step::WaitUntil(at, why),
             Trouble::GiveUp(HoldReason::Drift, reason) => {
-                let reason = format!("{reason}{}", way_out(progress, attempt));
+                let reason = format!("{reason}{}", way_out(progress));
                 Step::Record(Event::Held { why: HoldReason::Drift, reason })
             }
             Trouble::GiveUp(HoldReason::Credentials, reason) => {
@@ -253,6 +316,10 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
             }
             Trouble::GiveUp(_, reason) => stuck(progress, format!("traffic could not be sent home: {reason}")),
         };
+    }
+    // Traffic is home: nothing is delayed any more.
+    if let Some(step) = called(progress, Moment::OnRollback) {
+        return step;
     }
     let Some(next) = next_undo(progress) else { return Step::Record(Event::RolledBack) };
     let undo = Step::Undo(next.id.clone());
@@ -269,29 +336,25 @@ fn unwinding(progress: &Progress, now: DateTime<Utc>) -> Step {
     }
 }
 
-/// How a rollback gets past a route that somebody else changed.
-fn way_out(progress: &Progress, attempt: &Attempt) -> String {
-    restoring(progress, attempt).map_or_else(String::new, |command| {
-        format!("; every other route is home. Once this one is too, `migrate rollback` goes on: {command}")
+/// How a rollback gets past a place that somebody else changed.
+fn way_out(progress: &Progress) -> String {
+    let command = progress.drift.as_ref().and_then(|drift| progress.header.plan.home_command(drift));
+    command.map_or_else(String::new, |command| {
+        format!("; every other place is home. Once this one is too, `migrate rollback` goes on: {command}")
     })
 }
 
-/// The command that puts back the route whose drift failed this attempt.
-fn restoring(progress: &Progress, attempt: &Attempt) -> Option<String> {
-    let Some((_, Failure::Drift(drift))) = &attempt.failure else { return None };
-    let home = progress.header.plan.home_commands();
-    home.into_iter().find(|(place, _)| *place == drift.what).map(|(_, command)| command)
-}
-
-/// What a person has to do before a run that is stuck, or that cannot get home, goes on.
+/// What a person has to do before a run that is stuck, or that somebody else's change holds, goes on.
 pub fn left_to_do(progress: &Progress) -> Vec<String> {
-    match (&progress.stuck, &progress.shift) {
-        (Some((_, commands)), _) => commands.clone(),
-        (None, Some(shift)) if progress.phase == Phase::Unwinding => {
-            restoring(progress, &shift.attempt).into_iter().collect()
-        }
-        _ => Vec::new(),
+    if let Some((_, commands)) = &progress.stuck {
+        return commands.clone();
     }
+    let Some(drift) = &progress.drift else { return Vec::new() };
+    let plan = &progress.header.plan;
+    if progress.phase == Phase::Unwinding {
+        return plan.home_command(drift).into_iter().collect();
+    }
+    plan.share_command(&progress.made, progress.share, drift).into_iter().collect()
 }
 
 /// The last operation that was begun and is not undone, among those that a rollback undoes.
@@ -304,11 +367,19 @@ fn next_undo(progress: &Progress) -> Option<&Planned> {
                 && progress.operations.get(&p.id).is_some_and(|a| a.done)
         })
     };
-    plan.prepare.iter().rev().find(|p| {
-        let begun = progress.operations.contains_key(&p.id);
+    let unclear = |p: &&Planned| {
         let undone = progress.undos.get(&p.id).is_some_and(|a| a.done);
-        let wanted = p.operation.undoable() && (progress.remove_green || !p.operation.creates());
-        begun && wanted && !undone && !removed(&p.id)
+        !undone && progress.operations.get(&p.id).is_some_and(|a| !a.done)
+    };
+    // A smoke test that is done has removed its rule; one that broke off may have left it.
+    let left = plan.tests.iter().rev().find(unclear);
+    left.or_else(|| {
+        plan.prepare.iter().rev().find(|p| {
+            let begun = progress.operations.contains_key(&p.id);
+            let undone = progress.undos.get(&p.id).is_some_and(|a| a.done);
+            let wanted = p.operation.undoable() && (progress.remove_green || !p.operation.creates());
+            begun && wanted && !undone && !removed(&p.id)
+        })
     })
 }
 
@@ -322,7 +393,8 @@ pub fn commands(progress: &Progress) -> Vec<String> {
     let region = &plan.inventory.region;
     let mut commands = Vec::new();
     if progress.joined() && !progress.home {
-        commands.extend(plan.home_commands().into_iter().map(|(_, command)| command));
+        commands
+            .extend(plan.home_commands(&progress.made, &progress.written()).into_iter().map(|(_, command)| command));
     }
     let undos = remaining_undos(progress).into_iter();
     commands.extend(undos.flat_map(|p| p.operation.undo_commands(region, &progress.made)));
@@ -333,7 +405,8 @@ fn remaining_undos(progress: &Progress) -> Vec<&Planned> {
     let mut rest = progress.clone();
     let mut found = Vec::new();
     while let Some(id) = next_undo(&rest).map(|p| p.id.clone()) {
-        found.extend(progress.header.plan.prepare.iter().find(|p| p.id == id));
+        let plan = &progress.header.plan;
+        found.extend(plan.tests.iter().chain(&plan.prepare).find(|p| p.id == id));
         rest.undos.insert(id, Attempt { since: progress.last.1, failures: 0, done: true, failure: None });
     }
     found

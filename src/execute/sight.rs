@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::cloud::{CloudError, MetricWindow, Watch};
-use crate::gate::{Counted, Criteria, Evidence, Judgement, judge};
+use crate::gate::{Counted, Criteria, Evidence, Judgement, Verdict, judge};
 use crate::journal::progress::Progress;
 use crate::operation::{Drift, Scene, green_key, places, strayed};
 use crate::plan::Plan;
@@ -40,7 +40,7 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
     let sight = scene.cloud.observe(&Watch {
         target_groups: green.clone(),
         alarms: plan.playbook.health.alarms.clone(),
-        metrics: Some(window(progress, &green, &blue, now)),
+        metrics: Some(window(progress, scene, &green, now)),
         ..if settled { places(scene) } else { Watch::default() }
     })?;
     let healthy = |g: &String| sight.health.get(g).map_or(0, |t| t.iter().filter(|t| t.state == "healthy").count());
@@ -64,6 +64,9 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
     if let Some(note) = off_course(&judgement, progress.share).filter(|_| progress.shift.is_none()) {
         judgement.reason = format!("{}; {note}", judgement.reason);
     }
+    if let Some(reason) = not_followed(plan, &judgement, progress.share).filter(|_| settled) {
+        (judgement.verdict, judgement.reason) = (Verdict::NotEnoughEvidence, reason);
+    }
     let drift = if settled { strayed(scene, &sight) } else { None };
     Ok(Look { judgement, drift })
 }
@@ -85,6 +88,26 @@ fn off_course(judgement: &Judgement, wish: Share) -> Option<String> {
     let off = (observed - wish.fraction()).abs();
     (off > SPLIT_TOLERANCE.max(wish.fraction() / 2.0))
         .then(|| format!("green receives {:.1}% of the requests, {wish} was set", observed * 100.0))
+}
+
+/// Why a green that looks healthy has not been seen by those who were sent to it. Records only say
+/// where resolvers are sent: a stage counts when the clients have come. Where other names lead to
+/// blue as well, their clients stay there, and the share of all requests says nothing.
+fn not_followed(plan: &Plan, judgement: &Judgement, wish: Share) -> Option<String> {
+    let tally = &judgement.tally;
+    let all = tally.green_requests + tally.blue_requests;
+    let by_name =
+        matches!(plan.playbook.shift, Shift::DnsWeights(_)) && plan.inventory.leads_to_blue_beside().is_empty();
+    if !by_name || judgement.verdict != Verdict::Healthy || all < SPLIT_REQUESTS {
+        return None;
+    }
+    let observed = tally.green_requests / all;
+    (observed < wish.fraction() / 2.0).then(|| {
+        format!(
+            "green receives {:.1}% of the requests, {wish} was set: resolvers or long-lived clients have not followed yet",
+            observed * 100.0
+        )
+    })
 }
 
 /// What can be counted of this run's traffic.
@@ -112,29 +135,21 @@ fn criteria(plan: &Plan) -> Criteria {
 }
 
 /// The settled minutes since the shift; before the first shift, a few to see whether CloudWatch answers.
-fn window(progress: &Progress, green: &[String], blue: &[String], now: DateTime<Utc>) -> MetricWindow {
+fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Utc>) -> MetricWindow {
     let plan = &progress.header.plan;
     let minute = TimeDelta::minutes(1);
     let floor = |t: DateTime<Utc>| t.duration_trunc(minute).unwrap_or(t);
     let to = floor(now - TimeDelta::seconds(SETTLE_SECONDS));
     let preview = to - TimeDelta::minutes(PREVIEW_MINUTES);
+    let following = TimeDelta::seconds(PROPAGATION_SECONDS) + plan.following();
     let from = match progress.exposed_since.filter(|_| progress.share > Share::NONE) {
         None => preview,
-        Some(since) => floor(since + TimeDelta::seconds(PROPAGATION_SECONDS) + minute - TimeDelta::milliseconds(1)),
+        Some(since) => floor(since + following + minute - TimeDelta::milliseconds(1)),
     };
-    let mut load_balancers = BTreeMap::new();
-    for group in &plan.inventory.target_groups {
-        if let Some(balancer) = group.load_balancers.first() {
-            load_balancers.insert(group.arn.clone(), balancer.clone());
-            if let Some(twin) = progress.made.get(&green_key(&group.arn)) {
-                load_balancers.insert(twin.clone(), balancer.clone());
-            }
-        }
-    }
     MetricWindow {
         green: green.to_vec(),
-        blue: blue.to_vec(),
-        load_balancers,
+        blue: plan.blue_groups(),
+        load_balancers: scene.group_balancers(),
         from: from.max(to - TimeDelta::minutes(WINDOW_MINUTES)),
         to: to.max(from),
         latency: plan.playbook.health.latency.as_ref().map(|l| l.statistic.clone()),

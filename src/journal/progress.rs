@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::calls::Calls;
 use super::{Cause, Event, Goal, Header, HoldReason, Record, Settlement};
 use crate::cloud::CloudError;
 use crate::gate::{Judgement, Verdict};
-use crate::operation::{Drift, Made, Operation};
+use crate::operation::{CHANGE, Drift, Made, Operation};
 use crate::traffic::Share;
 
 /// The state of one run.
@@ -47,6 +48,10 @@ pub struct Progress {
     pub home: bool,
     pub judged: Option<Judged>,
     pub held: Option<(HoldReason, String)>,
+    /// Who is to be called and told.
+    pub calls: Calls,
+    /// The drift that was found last, until a verb is called again.
+    pub drift: Option<Drift>,
     pub unwinding: Option<(Cause, String)>,
     pub remove_green: bool,
     pub stuck: Option<(String, Vec<String>)>,
@@ -164,6 +169,8 @@ impl Progress {
             home: false,
             judged: None,
             held: None,
+            calls: Calls::default(),
+            drift: None,
             unwinding: None,
             remove_green: false,
             stuck: None,
@@ -181,8 +188,14 @@ impl Progress {
             let phase = format!("{:?}", self.phase).to_lowercase();
             return Err(Impossible { seq: record.seq, event: record.event.name(), phase });
         }
+        let mut calls = std::mem::take(&mut self.calls);
+        calls.follow(self, record);
+        self.calls = calls;
+        if let Some(drift) = record.event.drift() {
+            self.drift = Some(drift.clone());
+        }
         match &record.event {
-            Event::Opened(_) | Event::Interrupted { .. } => {}
+            Event::Opened(_) | Event::Drifted { .. } | Event::Interrupted { .. } | Event::Called(_) => {}
             Event::Resumed { .. } => {
                 self.held = None;
                 self.stuck = None;
@@ -193,6 +206,7 @@ impl Progress {
                 self.operations.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
             }
             Event::Settled { operation, outcome } => self.settle_operation(operation, outcome, at),
+            Event::Noted { made } => self.made.extend(made.clone()),
             Event::UndoIntended { operation } => {
                 self.undos.entry(operation.clone()).or_insert_with(|| Attempt::new(at));
             }
@@ -250,10 +264,17 @@ impl Progress {
         match event {
             Event::Opened(_) => false,
             Event::Resumed { .. } | Event::Interrupted { .. } => true,
+            Event::Called(call) => self.calls.expects(call),
+            // Between the stages only smoke tests are performed.
+            Event::Intended { operation } | Event::Settled { operation, .. } if phase == Open => {
+                let test = self.header.plan.tests.iter().any(|p| p.id == *operation);
+                test && (matches!(event, Event::Intended { .. }) || self.operations.contains_key(operation))
+            }
             Event::Intended { .. } => matches!(phase, Preparing | Finishing),
             Event::Settled { operation, .. } => {
                 matches!(phase, Preparing | Finishing) && self.operations.contains_key(operation)
             }
+            Event::Noted { .. } => !matches!(phase, RolledBack | Finished),
             Event::Readied => phase == Preparing,
             Event::Advanced(_) => phase == Open,
             Event::ShiftIntended { stage: 0, .. } => phase == Unwinding,
@@ -267,7 +288,8 @@ impl Progress {
             }
             Event::Shifted => phase == Open && self.passed == self.stages(),
             Event::Judged { .. } => matches!(phase, Open | Shifted),
-            Event::Held { .. } => !matches!(phase, RolledBack | Finished),
+            Event::Drifted { .. } | Event::Held { .. } => !matches!(phase, RolledBack | Finished),
+            Event::Unwinding { .. } if phase == Finishing => !self.retiring(),
             Event::Unwinding { .. } => matches!(phase, Preparing | Open | Shifted | Unwinding | RolledBack),
             Event::RolledBack => phase == Unwinding && (self.home || !self.joined()),
             Event::UndoIntended { .. } => phase == Unwinding,
@@ -280,8 +302,16 @@ impl Progress {
 
     fn settle_operation(&mut self, operation: &str, outcome: &Settlement, at: DateTime<Utc>) {
         self.operations.entry(operation.to_owned()).or_insert_with(|| Attempt::new(at)).settle(outcome, at);
-        if let Settlement::Done(made) = outcome {
-            self.made.extend(made.clone());
+        self.learn(outcome);
+    }
+
+    /// Remembers what was made. Where somebody else was at work, what was under way says nothing of
+    /// what is there now: it is written anew.
+    fn learn(&mut self, outcome: &Settlement) {
+        match outcome {
+            Settlement::Done(made) => self.made.extend(made.clone()),
+            Settlement::Drift(_) => self.made.retain(|name, _| !name.starts_with(CHANGE)),
+            Settlement::NotDone(_) | Settlement::Unknown(_) => {}
         }
     }
 
@@ -298,8 +328,8 @@ impl Progress {
         if let Some(shift) = &mut self.shift {
             shift.attempt.settle(outcome, at);
         }
-        if let Settlement::Done(made) = outcome {
-            self.made.extend(made.clone());
+        self.learn(outcome);
+        if let Settlement::Done(_) = outcome {
             self.share = self.shift.as_ref().map_or(self.share, |s| s.share);
             self.stage = stage;
             self.tried.clear();
@@ -340,6 +370,7 @@ impl Progress {
     fn forgive(&mut self) {
         self.blind_since = None;
         self.judged = None;
+        self.drift = None;
         let attempts = self.operations.values_mut().chain(self.undos.values_mut());
         for attempt in attempts.chain(self.shift.as_mut().map(|s| &mut s.attempt)).filter(|a| !a.done) {
             attempt.failures = 0;
@@ -359,6 +390,12 @@ impl Progress {
     pub fn joined(&self) -> bool {
         let joins = |id: &String| self.header.plan.operation(id).is_some_and(Operation::joins);
         self.moved || self.operations.keys().any(joins)
+    }
+
+    /// Whether blue's retirement has begun to change anything.
+    pub fn retiring(&self) -> bool {
+        let begun = |id: &String| self.header.plan.finish.iter().any(|p| p.id == *id);
+        matches!(self.phase, Phase::Finishing | Phase::Finished) && self.operations.keys().any(begun)
     }
 
     /// Whether what the last `advance` was asked for is reached.

@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 
+use super::way::still_serving;
 use super::{Outcome, Scene};
-use crate::cloud::{CloudError, Watch};
+use crate::cloud::CloudError;
 use crate::inventory::Service;
-use crate::traffic::takes_part;
 
 pub(super) fn drain(scene: &Scene, seconds: u64) -> Outcome {
     let delay = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000));
@@ -17,8 +17,8 @@ pub(super) fn drain(scene: &Scene, seconds: u64) -> Outcome {
 }
 
 pub(super) fn scale_to_zero(scene: &Scene, cluster: &str, service: &str) -> Result<Outcome, CloudError> {
-    if let Some(refusal) = still_serving(scene)? {
-        return Ok(refusal);
+    if let Some(drift) = still_serving(scene)? {
+        return Ok(Outcome::Drift(drift));
     }
     let wants = |seen: Option<Service>| seen.filter(|s| s.status == "ACTIVE").map_or(0, |s| s.desired_count);
     if wants(scene.cloud.service(cluster, service)?) > 0 {
@@ -31,26 +31,12 @@ pub(super) fn scale_to_zero(scene: &Scene, cluster: &str, service: &str) -> Resu
 }
 
 pub(super) fn remove(scene: &Scene, cluster: &str, service: &str) -> Result<Outcome, CloudError> {
-    if let Some(refusal) = still_serving(scene)? {
-        return Ok(refusal);
+    if let Some(drift) = still_serving(scene)? {
+        return Ok(Outcome::Drift(drift));
     }
     scene.cloud.delete_service(cluster, service)?;
     match scene.cloud.service(cluster, service)? {
         Some(seen) if seen.status == "ACTIVE" => Ok(Outcome::NotYet(format!("{service} is still active"))),
         _ => Ok(Outcome::done()),
     }
-}
-
-/// Reads back that no route gives blue any weight, immediately before it loses its tasks.
-fn still_serving(scene: &Scene) -> Result<Option<Outcome>, CloudError> {
-    let watch = Watch { listeners: scene.listeners.clone(), ..Watch::default() };
-    let sight = scene.cloud.observe(&watch)?;
-    let serving = sight.routes.iter().find(|r| takes_part(&r.actions, &scene.blue_groups));
-    Ok(serving.map(|route| {
-        Outcome::Drift(super::Drift {
-            what: route.at.arn().to_owned(),
-            expected: "no weight on blue's target groups".to_owned(),
-            found: serde_json::to_string(&route.actions).unwrap_or_default(),
-        })
-    }))
 }

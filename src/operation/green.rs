@@ -29,6 +29,10 @@ pub(super) fn create_target_group(scene: &Scene, new: &NewTargetGroup) -> Result
 pub(super) fn delete_target_group(scene: &Scene, new: &NewTargetGroup) -> Result<Outcome, CloudError> {
     match scene.cloud.target_group_named(&new.name)? {
         Some(group) if group.tags.get("migrate:run").map(String::as_str) == Some(scene.run) => {
+            // A load balancer that was just deleted keeps its target groups for a little longer.
+            if let Some(balancer) = group.load_balancers.first() {
+                return Ok(Outcome::NotYet(format!("{} is still in use by {balancer}", new.name)));
+            }
             scene.cloud.delete_target_group(&group.arn)?;
             Ok(Outcome::done())
         }
@@ -40,7 +44,7 @@ pub(super) fn delete_target_group(scene: &Scene, new: &NewTargetGroup) -> Result
 
 /// What not finding something means to its undo: reads lag behind writes, and what a killed process
 /// created a moment ago may not be shown yet. So not finding counts only after a while.
-fn unseen(scene: &Scene, name: &str) -> Outcome {
+pub(super) fn unseen(scene: &Scene, name: &str) -> Outcome {
     if scene.clock.now() >= scene.since + TimeDelta::seconds(LAG_SECONDS) {
         return Outcome::done();
     }

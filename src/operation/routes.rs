@@ -105,6 +105,17 @@ pub(super) fn strayed(scene: &Scene, sight: &Sight) -> Option<Drift> {
     })
 }
 
+/// A route that still gives blue weight.
+pub(super) fn still_serving(scene: &Scene) -> Result<Option<Drift>, CloudError> {
+    let sight = scene.cloud.observe(&places(scene))?;
+    let serving = sight.routes.iter().find(|r| takes_part(&r.actions, &scene.blue_groups));
+    Ok(serving.map(|route| Drift {
+        what: route.at.arn().to_owned(),
+        expected: "no weight on blue's target groups".to_owned(),
+        found: serde_json::to_string(&route.actions).unwrap_or_default(),
+    }))
+}
+
 /// What a route shall show.
 struct Wanted<'a> {
     route: &'a Route,
@@ -132,14 +143,14 @@ fn services(sight: &Sight) -> [Option<&Service>; 2] {
 
 /// Whether somebody deployed blue or green, or took tasks from them: then green is no longer blue's
 /// equal, or the way home is too narrow. More tasks than recorded are nobody's mistake.
-fn redeployed(scene: &Scene, sight: &Sight) -> Option<Outcome> {
+pub(super) fn redeployed(scene: &Scene, sight: &Sight) -> Option<Outcome> {
     let [blue, green] = services(sight);
     changed(&scene.blue, blue).or_else(|| changed(&scene.green, green)).map(Outcome::Drift)
 }
 
 /// Whether finishing would lose a deployment of blue, or green is not what it was. How many tasks
 /// blue has left is of no interest any more.
-fn outdated(scene: &Scene, sight: &Sight) -> Option<Outcome> {
+pub(super) fn outdated(scene: &Scene, sight: &Sight) -> Option<Outcome> {
     let [blue, green] = services(sight);
     let any_count = Fleet { count: 0, ..scene.blue.clone() };
     let lost = blue.filter(|b| b.status == "ACTIVE").and_then(|b| changed(&any_count, Some(b)));
@@ -175,7 +186,7 @@ fn stranger(scene: &Scene, sight: &Sight) -> Option<Outcome> {
 }
 
 /// Whether a side that is to receive weight lacks healthy targets.
-fn too_few(scene: &Scene, sight: &Sight, share: Share) -> Option<Outcome> {
+pub(super) fn too_few(scene: &Scene, sight: &Sight, share: Share) -> Option<Outcome> {
     if share == Share::NONE {
         return None;
     }
@@ -189,7 +200,7 @@ fn too_few(scene: &Scene, sight: &Sight, share: Share) -> Option<Outcome> {
 }
 
 /// Whether blue can carry all traffic; where it cannot, asks for its tasks and says "not yet".
-fn capacity(scene: &Scene, sight: &Sight) -> Result<Option<Outcome>, CloudError> {
+pub(super) fn capacity(scene: &Scene, sight: &Sight) -> Result<Option<Outcome>, CloudError> {
     let blue = &scene.blue;
     let [service, _] = services(sight);
     let running = service.map_or(0, |s| s.running_count);

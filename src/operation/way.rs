@@ -52,3 +52,19 @@ pub fn strayed(scene: &Scene, sight: &Sight) -> Option<Drift> {
         Shift::InPlace(InPlace { staged: true }) => fleets::strayed(scene, sight),
     }
 }
+
+/// Puts green in blue's place for good.
+pub(super) fn replace_blue(scene: &Scene) -> Result<Outcome, CloudError> {
+    match &scene.playbook.shift {
+        Shift::DnsWeights(_) => records::replace_blue(scene),
+        Shift::ListenerWeights(_) | Shift::ListenerSwap(_) | Shift::InPlace(_) => routes::replace_blue(scene),
+    }
+}
+
+/// Reads back that nothing sends blue any traffic, immediately before it loses its tasks.
+pub(super) fn still_serving(scene: &Scene) -> Result<Option<Drift>, CloudError> {
+    match &scene.playbook.shift {
+        Shift::DnsWeights(_) => records::still_serving(scene),
+        Shift::ListenerWeights(_) | Shift::ListenerSwap(_) | Shift::InPlace(_) => routes::still_serving(scene),
+    }
+}

@@ -14,7 +14,7 @@ use super::reader::{Reader, shortened};
 use super::source::Source;
 use super::tree::{self, Kind, Node};
 use super::{
-    AfterRollback, BlueService, DnsWeights, ErrorCriterion, Finish, Green, Health, InPlace, LatencyCriterion,
+    AfterRollback, BlueService, DnsWeights, ErrorCriterion, Fallback, Finish, Green, Health, InPlace, LatencyCriterion,
     ListenerSwap, ListenerWeights, Network, OnCancel, OnNoData, Playbook, RetireBlue, Rollback, Shift, Task, variable,
 };
 use crate::finding::{self, Finding};
@@ -79,8 +79,7 @@ impl Reader<'_, '_> {
         let service = self.required(&fields, "service").and_then(|node| self.service(node));
         let green = self.required(&fields, "green").and_then(|node| self.green(node, service.as_ref()));
         let shift = self.required(&fields, "shift").and_then(|node| self.shift(node));
-        let at_once = shift.as_ref().is_some_and(Shift::at_once);
-        let stages = self.required(&fields, "stages").and_then(|node| self.stages(node, at_once));
+        let stages = self.required(&fields, "stages").and_then(|node| self.stages(node, shift.as_ref()));
         if let (Some(shift), Some(stages), Some(node)) = (&shift, &stages, fields.get("stages")) {
             self.one_stage(shift, stages, node);
         }
@@ -90,6 +89,8 @@ impl Reader<'_, '_> {
             self.choice(node, "on_cancel", &[("hold", OnCancel::Hold), ("rollback", OnCancel::Rollback)])
         });
         let finish = fields.get("finish").and_then(|node| self.finish(node)).unwrap_or_default();
+        let hooks = fields.get("hooks").map(|node| self.hooks(node)).unwrap_or_default();
+        let notify = fields.get("notify").map(|node| self.notify(node)).unwrap_or_default();
         Some(Playbook {
             version: version?,
             name: name?,
@@ -103,6 +104,8 @@ impl Reader<'_, '_> {
             rollback,
             on_cancel: on_cancel.unwrap_or_default(),
             finish,
+            hooks,
+            notify,
         })
     }
 
@@ -281,7 +284,12 @@ impl Reader<'_, '_> {
             let fields = self.section(settings, &field::LISTENER_WEIGHTS, "`listener_weights`")?;
             let stickiness =
                 fields.get("stickiness").and_then(|n| self.period(n, "stickiness", "10m", &Bounds::STICKINESS));
-            return Some(Shift::ListenerWeights(ListenerWeights { stickiness }));
+            let fallback = fields.get("fallback").and_then(|n| {
+                let fields = self.section(n, &field::FALLBACK, "`fallback`")?;
+                let node = self.required(&fields, "dns_weights")?;
+                self.dns_weights(node).map(Fallback::DnsWeights)
+            });
+            return Some(Shift::ListenerWeights(ListenerWeights { stickiness, fallback }));
         }
         if let Some(settings) = fields.get("dns_weights") {
             return self.dns_weights(settings).map(Shift::DnsWeights);

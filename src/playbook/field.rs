@@ -36,6 +36,7 @@ pub static SECTIONS: &[&Section] = &[
     &TASK,
     &SHIFT,
     &LISTENER_WEIGHTS,
+    &FALLBACK,
     &DNS_WEIGHTS,
     &LISTENER_SWAP,
     &IN_PLACE,
@@ -45,6 +46,16 @@ pub static SECTIONS: &[&Section] = &[
     &LATENCY,
     &ROLLBACK,
     &FINISH,
+    &HOOKS,
+    &HOOK,
+    &COMMAND,
+    &WEBHOOK,
+    &STAGE_HOOKS,
+    &SMOKE,
+    &EXPECT,
+    &VIA,
+    &VIA_HEADER,
+    &NOTIFY,
 ];
 
 const fn field(name: &'static str, example: &'static str) -> Field {
@@ -68,8 +79,10 @@ pub(super) static PLAYBOOK: Section = Section {
         field("rollback", "rollback: { green: keep }"),
         field("on_cancel", "on_cancel: hold"),
         field("finish", "finish: { keep_blue: 24h }"),
+        field("hooks", "hooks: { before_shift: [{ command: { run: [./check.sh] } }] }"),
+        field("notify", "notify: { sns: [\"arn:aws:sns:eu-west-1:123456789012:deploys\"] }"),
     ],
-    unsupported: &[("notify", "remove it; to be told about a run, pass `--events` and send on what it prints")],
+    unsupported: &[],
 };
 
 pub(super) static SERVICE: Section = Section {
@@ -135,7 +148,14 @@ pub(super) static SHIFT: Section = Section {
 pub(super) static LISTENER_WEIGHTS: Section = Section {
     name: "ListenerWeights",
     path: "shift.listener_weights",
-    fields: &[field("stickiness", "stickiness: 10m")],
+    fields: &[field("stickiness", "stickiness: 10m"), field("fallback", "fallback: { dns_weights: {} }")],
+    unsupported: &[],
+};
+
+pub(super) static FALLBACK: Section = Section {
+    name: "Fallback",
+    path: "shift.listener_weights.fallback",
+    fields: &[field("dns_weights", "dns_weights: {}")],
     unsupported: &[],
 };
 
@@ -159,11 +179,14 @@ pub(super) static IN_PLACE: Section =
 pub(super) static STAGE: Section = Section {
     name: "Stage",
     path: "stages",
-    fields: &[field("green", "green: 10%"), field("bake", "bake: 15m"), field("approve", "approve: true")],
-    unsupported: &[
-        ("smoke", "remove it; set `approve: true` and run your check before `migrate advance`"),
-        ("hooks", "remove it; set `approve: true` and run your command before `migrate advance`"),
+    fields: &[
+        field("green", "green: 10%"),
+        field("bake", "bake: 15m"),
+        field("approve", "approve: true"),
+        field("smoke", "smoke: { http: \"https://api.example.com/health\" }"),
+        field("hooks", "hooks: { before_shift: [{ command: { run: [./check.sh] } }] }"),
     ],
+    unsupported: &[],
 };
 
 pub(super) static HEALTH: Section = Section {
@@ -205,5 +228,114 @@ pub(super) static FINISH: Section = Section {
     name: "Finish",
     path: "finish",
     fields: &[field("keep_blue", "keep_blue: 24h"), field("blue", "blue: scale_to_zero")],
+    unsupported: &[],
+};
+
+const HOOK_LIST: &str = "[{ command: { run: [./check.sh] } }]";
+
+pub(super) static HOOKS: Section = Section {
+    name: "Hooks",
+    path: "hooks",
+    fields: &[
+        field("before_shift", HOOK_LIST),
+        field("after_shift", HOOK_LIST),
+        field("on_hold", HOOK_LIST),
+        field("on_rollback", HOOK_LIST),
+        field("on_finish", HOOK_LIST),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static HOOK: Section = Section {
+    name: "Hook",
+    path: "hooks[]",
+    fields: &[
+        field("command", "command: { run: [./check.sh] }"),
+        field("webhook", "webhook: { url: \"https://hooks.example.com/migrate\" }"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static COMMAND: Section = Section {
+    name: "CommandHook",
+    path: "hooks[].command",
+    fields: &[
+        field("run", "run: [./check.sh, argument]"),
+        field("timeout", "timeout: 30s"),
+        field("on_failure", "on_failure: hold"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static WEBHOOK: Section = Section {
+    name: "WebhookHook",
+    path: "hooks[].webhook",
+    fields: &[
+        field("url", "url: \"https://hooks.example.com/migrate\""),
+        field("timeout", "timeout: 10s"),
+        field("headers", "headers: { Authorization: \"Bearer ${TOKEN}\" }"),
+        field("on_failure", "on_failure: hold"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static STAGE_HOOKS: Section = Section {
+    name: "StageHooks",
+    path: "stages.hooks",
+    fields: &[field("before_shift", HOOK_LIST), field("after_shift", HOOK_LIST)],
+    unsupported: &[],
+};
+
+pub(super) static SMOKE: Section = Section {
+    name: "Smoke",
+    path: "stages.smoke",
+    fields: &[
+        field("http", "http: \"https://api.example.com/health\""),
+        field("expect", "expect: { status: 200, body: ok }"),
+        field("ipv6", "ipv6: true"),
+        field("timeout", "timeout: 5s"),
+        field("attempts", "attempts: 3"),
+        field("via", "via: { host: smoke.example.com }"),
+        field("insecure", "insecure: true"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static EXPECT: Section = Section {
+    name: "Expect",
+    path: "stages.smoke.expect",
+    fields: &[
+        field("status", "status: 200"),
+        field("body", "body: ok"),
+        field("headers", "headers: { Content-Type: application/json }"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static VIA: Section = Section {
+    name: "Via",
+    path: "stages.smoke.via",
+    fields: &[
+        field("header", "header: { name: x-migrate-smoke, value: web }"),
+        field("host", "host: smoke.example.com"),
+    ],
+    unsupported: &[],
+};
+
+pub(super) static VIA_HEADER: Section = Section {
+    name: "ViaHeader",
+    path: "stages.smoke.via.header",
+    fields: &[field("name", "name: x-migrate-smoke"), field("value", "value: web")],
+    unsupported: &[],
+};
+
+pub(super) static NOTIFY: Section = Section {
+    name: "Notify",
+    path: "notify",
+    fields: &[
+        field("sns", "sns: [\"arn:aws:sns:eu-west-1:123456789012:deploys\"]"),
+        field("webhook", "webhook: [\"https://hooks.slack.com/services/T0/B0/x\"]"),
+        field("on", "on: [hold, rollback]"),
+    ],
     unsupported: &[],
 };

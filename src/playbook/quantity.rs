@@ -40,6 +40,17 @@ impl Bounds {
         most: Duration::from_secs(HOUR),
         because: "no load balancer waits longer for an answer",
     };
+    /// While a hook runs nobody judges green.
+    pub const HOOK: Bounds = Bounds {
+        least: Duration::from_secs(1),
+        most: Duration::from_secs(10 * MINUTE),
+        because: "nobody judges green while a hook is waited for",
+    };
+    pub const SMOKE: Bounds = Bounds {
+        least: Duration::from_secs(1),
+        most: Duration::from_secs(MINUTE),
+        because: "the load balancer itself gives up on a target after a minute",
+    };
     /// `DurationSeconds` of a target group stickiness (ELBv2 API reference).
     pub const STICKINESS: Bounds = Bounds {
         least: Duration::from_secs(1),
@@ -161,6 +172,9 @@ fn months(text: &str) -> Option<u64> {
 fn hours(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds >= 2 * DAY => format!("{} days", seconds / DAY),
+        seconds if seconds < HOUR => {
+            format!("{} minute{}", seconds / MINUTE, if seconds / MINUTE == 1 { "" } else { "s" })
+        }
         seconds => format!("{} hour{}", seconds / HOUR, if seconds / HOUR == 1 { "" } else { "s" }),
     }
 }

@@ -87,7 +87,7 @@ fn allow_variable(field: &mut Value) {
 }
 
 fn is_scalar_definition(reference: &str) -> bool {
-    ["Share", "Period", "OnNoData", "OnCancel", "AfterRollback", "RetireBlue"]
+    ["Share", "Period", "OnNoData", "OnCancel", "AfterRollback", "RetireBlue", "OnFailure", "Occasion"]
         .iter()
         .any(|name| reference.strip_prefix("#/$defs/") == Some(name))
 }

@@ -7,6 +7,7 @@ use super::tree::{Kind, Node};
 use super::{Period, Shift, Stage};
 use crate::finding::Finding;
 use crate::traffic::Share;
+use crate::traffic::records::expressible;
 
 /// More traffic than this in the first stage makes an experiment of most of the users.
 const BOLD_FIRST_SHARE: Share = Share::from_permille(250);
@@ -15,7 +16,7 @@ const SHORT_BAKE: Period = Period::minutes(3);
 
 impl Reader<'_, '_> {
     /// All stages: ascending, and the last of them for all traffic.
-    pub fn stages(&mut self, node: &Node, at_once: bool) -> Option<Vec<Stage>> {
+    pub fn stages(&mut self, node: &Node, shift: Option<&Shift>) -> Option<Vec<Stage>> {
         let example = field::PLAYBOOK.field("stages").map_or("stages: []", |field| field.example);
         if let Kind::List(items) = &node.kind
             && items.is_empty()
@@ -31,7 +32,7 @@ impl Reader<'_, '_> {
         let mut shares: Vec<(Share, &Node)> = Vec::new();
         let mut stages = Vec::new();
         for (item, number) in items.iter().zip(1..) {
-            let (share, stage) = self.stage(item, number, at_once);
+            let (share, stage) = self.stage(item, number, shift);
             shares.extend(share);
             stages.extend(stage);
         }
@@ -49,7 +50,7 @@ impl Reader<'_, '_> {
         &mut self,
         node: &'n Node,
         number: usize,
-        at_once: bool,
+        shift: Option<&Shift>,
     ) -> (Option<(Share, &'n Node)>, Option<Stage>) {
         let Some(fields) = self.section(node, &field::STAGE, &format!("stage {number}")) else { return (None, None) };
         let share = self.required(&fields, "green").and_then(|n| Some((self.share(n, "green")?, n)));
@@ -58,9 +59,14 @@ impl Reader<'_, '_> {
         let approve = fields.get("approve").and_then(|n| self.boolean(n, "approve")).unwrap_or_default();
         if let Some((share, at)) = share
             && number == 1
-            && !at_once
+            && !shift.is_some_and(Shift::at_once)
         {
             self.first_share(share, at);
+        }
+        if let Some((share, at)) = share
+            && let Some(Shift::DnsWeights(_)) = shift
+        {
+            self.share_of_records(share, at);
         }
         if let Some((bake, at)) = bake
             && bake < SHORT_BAKE
@@ -71,7 +77,9 @@ impl Reader<'_, '_> {
                     .remedy("bake for `3m` at least; 15 minutes and more let slow faults show");
             self.block(&at.span, finding);
         }
-        let stage = share.zip(bake).map(|((green, _), (bake, _))| Stage { green, bake, approve });
+        let smoke = fields.get("smoke").and_then(|n| self.smoke(n));
+        let hooks = fields.get("hooks").map(|n| self.stage_hooks(n, number)).unwrap_or_default();
+        let stage = share.zip(bake).map(|((green, _), (bake, _))| Stage { green, bake, approve, smoke, hooks });
         (share, stage)
     }
 
@@ -102,6 +110,18 @@ impl Reader<'_, '_> {
                     .remedy("begin with a small share, such as `1%` or `5%`, so that few users meet a fault");
             self.block(&at.span, finding);
         }
+    }
+
+    /// Records have weights from 0 to 255, so not every share can be written.
+    fn share_of_records(&mut self, share: Share, at: &Node) {
+        if expressible(share) {
+            return;
+        }
+        let nearest = if share < Share::from_permille(500) { "0.4%" } else { "99.6%" };
+        let finding = Finding::block("share-not-expressible", format!("weighted records cannot give green {share}"))
+            .evidence("their weights are 0 to 255")
+            .remedy(format!("write `{nearest}`, the nearest that they can, or use `listener_weights`"));
+        self.block(&at.span, finding);
     }
 
     fn ascending(&mut self, shares: &[(Share, &Node)]) {

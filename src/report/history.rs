@@ -3,9 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::gate::Tally;
+use crate::journal::calls::{Answer, Call, Moment};
 use crate::journal::{Event, Record, Settlement};
 use crate::operation::{Drift, SCALING_RELEASED};
 use crate::plan::Plan;
+use crate::playbook::Shift;
 
 /// A record as `--events` and `history --json` print it: `seq`, `at`, `event`, and its own fields.
 pub fn object(record: &Record) -> Value {
@@ -42,7 +44,7 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
             )
         }
         Event::Resumed { verb } => format!("resumed by `migrate {verb}`"),
-        Event::Intended { .. } | Event::UndoIntended { .. } => return None,
+        Event::Intended { .. } | Event::UndoIntended { .. } | Event::Noted { .. } => return None,
         Event::Settled { operation, outcome } => settled(&title(operation), outcome),
         Event::UndoSettled { operation, outcome } => settled(&format!("undo: {}", title(operation)), outcome),
         Event::Readied => "green is healthy beside blue, at weight 0".to_owned(),
@@ -51,7 +53,11 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         Event::ShiftIntended { stage, share } => format!("stage {stage}: giving green {share} of the traffic"),
         Event::ShiftSettled { stage: 0, outcome } => settled("all traffic is home, read back", outcome),
         Event::ShiftSettled { stage, outcome } => {
-            settled(&format!("stage {stage}: every route shows the share"), outcome)
+            let places = match plan.playbook.shift {
+                Shift::DnsWeights(_) => "Route 53's servers answer with the share",
+                _ => "every route shows the share",
+            };
+            settled(&format!("stage {stage}: {places}"), outcome)
         }
         Event::BakeBegan { stage, until } => format!("stage {stage} bakes until {}", until.format("%F %T UTC")),
         Event::Judged { judgement, .. } => {
@@ -59,14 +65,28 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         }
         Event::StagePassed { stage } => format!("stage {stage} passed"),
         Event::Shifted => "all stages have passed; green has all traffic".to_owned(),
+        Event::Drifted { drift } => drifted(drift),
         Event::Held { reason, .. } => format!("HOLD: {reason}"),
         Event::Unwinding { reason, .. } => format!("ROLLING BACK: {reason}"),
         Event::RolledBack => "rolled back".to_owned(),
         Event::Stuck { reason, .. } => format!("STUCK: {reason}"),
         Event::Finishing => "retiring blue".to_owned(),
         Event::Finished => "finished: green serves in blue's place".to_owned(),
+        Event::Called(call) => called(call),
         Event::Interrupted { signal } => format!("stopped by {}", signal.name()),
     })
+}
+
+fn called(call: &Call) -> String {
+    let what = match call.moment {
+        Moment::Notice => format!("notice to {}", call.what),
+        moment => format!("hook {} {}", moment.name(), call.what),
+    };
+    match &call.outcome {
+        Answer::Done => what,
+        Answer::Failed { reason } => format!("FAILED: {what}: {reason}"),
+        Answer::Skipped { reason } => format!("not called: {what}: {reason}"),
+    }
 }
 
 fn settled(what: &str, outcome: &Settlement) -> String {

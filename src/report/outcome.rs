@@ -255,11 +255,17 @@ fn green_stands(progress: &Progress) -> bool {
 
 /// What a rollback left behind, as the end of a sentence.
 fn left_behind(progress: &Progress) -> String {
-    if progress.phase != Phase::RolledBack || !green_stands(progress) {
-        return String::new();
-    }
     let plan = &progress.header.plan;
-    format!("; {} is kept with {} tasks and no traffic", plan.green_name(), plan.green_count())
+    let seconds = plan.inventory.follow_seconds();
+    let moved = progress.moved && progress.phase == Phase::RolledBack && seconds > 0;
+    let late = match moved {
+        true if green_stands(progress) => format!("; resolvers may send requests to green for {seconds} s more"),
+        _ => String::new(),
+    };
+    if progress.phase != Phase::RolledBack || !green_stands(progress) {
+        return late;
+    }
+    format!("{late}; {} is kept with {} tasks and no traffic", plan.green_name(), plan.green_count())
 }
 
 /// The share of the traffic that green receives, in percent.
@@ -306,6 +312,9 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
     if let Some(bake) = &progress.bake {
         add("bake_until", json!(bake.until));
     }
+    if let Some((moment, reason)) = &progress.calls.failed {
+        add("failed_call", json!({ "moment": moment, "reason": reason }));
+    }
     let left = left_to_do(progress);
     if !left.is_empty() {
         add("left_to_do", json!(left));
@@ -314,6 +323,11 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
         add("savings", json!(progress.header.plan.savings()));
     }
     object
+}
+
+/// The run as one object, for those who are called and told.
+pub fn standing(progress: &Progress) -> Value {
+    object(&ending(Verb::Status, &Stop::Reached, progress), progress)
 }
 
 /// The object of `--json` for a verb that failed before it could move a run.

@@ -7,9 +7,12 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::way::{way_back, writes};
+use crate::execute::owed::hooks;
 use crate::finding::Finding;
-use crate::operation::Operation;
+use crate::journal::calls::Moment;
+use crate::operation::{ListenerCopy, Operation};
 use crate::plan::{Plan, Planned};
+use crate::playbook::{Hook, OnFailure, site};
 
 /// The whole plan as text.
 pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
@@ -28,6 +31,7 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     section(&mut out, "`migrate start` prepares, and moves no traffic", &plan.prepare);
     clone_lines(&mut out, plan);
     stages(&mut out, plan, begins);
+    outside(&mut out, plan);
     let _ = writeln!(out, "\n`migrate rollback`, at any time before `finish`");
     for line in way_back(plan) {
         let _ = writeln!(out, "  {line}");
@@ -84,6 +88,31 @@ fn details(operation: &Operation) -> Vec<String> {
     match operation {
         Operation::CreateTargetGroup(new) => vec![format!("like {}; tags {}", last(&new.from), listed(&new.tags))],
         Operation::SetAttributes { attributes, .. } => attributes.iter().map(|(k, v)| format!("{k} = {v}")).collect(),
+        Operation::CreateLoadBalancer(new) => vec![
+            format!("like {}; tags {}", last(&new.from), listed(&new.tags)),
+            "carried: scheme, type, subnets, security groups, and all that the next steps name".to_owned(),
+            "not carried: its addresses and name, reserved capacity, and what refers to it from outside, such as \
+             endpoint services, accelerators and distributions: all that goes on leading to blue"
+                .to_owned(),
+            "not carried before `migrate finish`: protection from deletion, which would keep a rollback from \
+             removing it"
+                .to_owned(),
+        ],
+        Operation::SetLoadBalancerAttributes { attributes } => {
+            attributes.iter().map(|(k, v)| format!("{k} = {v}")).collect()
+        }
+        Operation::CreateListeners(_) => {
+            vec![
+                "carried: TLS policy, default certificate, ALPN, mutual TLS, default actions; green in blue's place"
+                    .to_owned(),
+            ]
+        }
+        Operation::ConfigureListeners(copy) => copy.listeners.iter().flat_map(listener_lines).collect(),
+        Operation::CreateRules { rules } => {
+            let priorities: Vec<String> = rules.iter().map(|r| r.priority.to_string()).collect();
+            vec![format!("with conditions, transforms and priorities: {}", priorities.join(", "))]
+        }
+        Operation::AssociateWebAcl { web_acl } => vec![web_acl.clone()],
         Operation::RegisterTaskDefinition(new) => {
             let images = new.images.iter().map(|(c, i)| format!("image of {c}: {i}"));
             images.chain(new.environment.iter().map(|(k, v)| format!("environment {k} = {v}"))).collect()
@@ -95,6 +124,12 @@ fn details(operation: &Operation) -> Vec<String> {
         ],
         _ => Vec::new(),
     }
+}
+
+fn listener_lines(listener: &ListenerCopy) -> Vec<String> {
+    let certificates = listener.certificates.iter().map(|c| format!(":{} certificate {c}", listener.port));
+    let attributes = listener.attributes.iter().map(|(k, v)| format!(":{} {k} = {v}", listener.port));
+    certificates.chain(attributes).collect()
 }
 
 fn clone_lines(out: &mut String, plan: &Plan) {
@@ -135,6 +170,9 @@ fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
             stage.begins.format("%F %H:%M"),
             stage.ends.format("%F %H:%M UTC"),
         );
+        for line in around(plan, stage.stage) {
+            let _ = writeln!(out, "      {line}");
+        }
     }
     let (title, lines) = writes(plan);
     let _ = writeln!(out, "\n{title}");
@@ -143,10 +181,60 @@ fn stages(out: &mut String, plan: &Plan, begins: DateTime<Utc>) {
     }
 }
 
-/// The telling part of an ARN: the name of a target group, otherwise what stands behind the last slash.
+/// What is called around the shift of a stage, in order.
+fn around(plan: &Plan, stage: usize) -> Vec<String> {
+    let mut lines = called(plan, Moment::BeforeShift, stage);
+    let smoke = plan.playbook.stages.get(stage - 1).and_then(|s| s.smoke.as_ref());
+    lines.extend(smoke.map(|smoke| {
+        let family = if smoke.ipv6 { " over IPv6" } else { "" };
+        let status = smoke.expect.status.map_or_else(|| "2xx".to_owned(), |s| s.to_string());
+        format!("smoke: GET {}{family} from green alone wants {status}, {} attempts", smoke.http, smoke.attempts)
+    }));
+    lines.extend(called(plan, Moment::AfterShift, stage));
+    lines
+}
+
+/// The hooks of a moment, one line each.
+fn called(plan: &Plan, moment: Moment, stage: usize) -> Vec<String> {
+    let line = |hook: &Hook| {
+        let timeout = match hook {
+            Hook::Command(command) => command.timeout,
+            Hook::Webhook(webhook) => webhook.timeout,
+        };
+        let failing = match (moment, hook.on_failure()) {
+            (Moment::OnHold | Moment::OnRollback, _) => "its failure changes nothing",
+            (_, OnFailure::Hold) => "a failure holds",
+            (_, OnFailure::Continue) => "a failure is recorded",
+            (_, OnFailure::Rollback) => "a failure sends traffic home",
+        };
+        format!("{}: {hook}, at most {timeout}; {failing}", moment.name())
+    };
+    hooks(&plan.playbook, moment, stage).into_iter().map(line).collect()
+}
+
+/// What is called at other moments, and who is told.
+fn outside(out: &mut String, plan: &Plan) {
+    let moments = [Moment::OnHold, Moment::OnRollback, Moment::OnFinish];
+    let mut lines: Vec<String> = moments.into_iter().flat_map(|m| called(plan, m, 0)).collect();
+    let notify = &plan.playbook.notify;
+    let on: Vec<&str> = notify.on.iter().map(|o| o.name()).collect();
+    let receivers = notify.sns.iter().cloned().chain(notify.webhook.iter().map(|url| site(url)));
+    lines.extend(receivers.map(|to| format!("notices to {to} on {}", on.join(", "))));
+    if !lines.is_empty() {
+        let _ = writeln!(out, "\nBeside the stages; called from the machine that runs migrate");
+        lines.iter().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
+    }
+}
+
+/// The telling part of an ARN: the name of a target group or a load balancer, otherwise what stands behind the last slash.
 pub(super) fn last(arn: &str) -> &str {
     if let Some((_, rest)) = arn.split_once(":targetgroup/") {
         return rest.split('/').next().unwrap_or(rest);
+    }
+    if let Some((_, rest)) = arn.split_once(":loadbalancer/") {
+        return rest.split('/').nth(1).unwrap_or(rest);
     }
     arn.rsplit('/').next().unwrap_or(arn)
 }
@@ -165,6 +253,7 @@ pub fn object(plan: &Plan, findings: &[Finding], begins: DateTime<Utc>) -> Value
         "prepare": operations(&plan.prepare),
         "schedule": plan.schedule(begins),
         "routes": plan.routes().collect::<Vec<_>>(),
+        "names": plan.inventory.names,
         "finish": operations(&plan.finish),
         "savings": plan.savings(),
         "findings": findings,

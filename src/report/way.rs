@@ -1,9 +1,10 @@
 //! What a stage writes and what a rollback takes, in words, for each way to move traffic.
 
 use super::plan::last;
-use crate::operation::pair;
+use crate::operation::{Made, green_name, pair};
 use crate::plan::Plan;
 use crate::playbook::Shift;
+use crate::traffic::records::{GreenName, record_sets, weights as record_weights};
 use crate::traffic::{Pair, Share, at_share, weights};
 
 /// What each stage writes: a title, and a line for each place.
@@ -12,7 +13,12 @@ pub(super) fn writes(plan: &Plan) -> (String, Vec<String>) {
         Shift::ListenerWeights(_) | Shift::ListenerSwap(_) => {
             ("Each stage writes these routes together".to_owned(), routes(plan))
         }
-        Shift::DnsWeights(_) | Shift::InPlace(_) => (String::new(), Vec::new()),
+        Shift::DnsWeights(_) => {
+            let title =
+                "Each stage writes these records, in one batch for each zone, and bakes once resolvers have followed";
+            (title.to_owned(), records(plan))
+        }
+        Shift::InPlace(_) => (String::new(), Vec::new()),
     }
 }
 
@@ -31,8 +37,49 @@ pub(super) fn way_back(plan: &Plan) -> Vec<String> {
             }
             lines
         }
-        Shift::DnsWeights(_) | Shift::ListenerSwap(_) | Shift::InPlace(_) => Vec::new(),
+        Shift::DnsWeights(_) => {
+            let seconds = plan.inventory.follow_seconds();
+            vec![
+                format!(
+                    "restores the {} record sets as recorded, in one batch for each zone, and waits until all of \
+                     Route 53's servers answer so (usually within 60 s)",
+                    record_sets(&plan.inventory).len()
+                ),
+                format!(
+                    "after that resolvers may still send requests to green for {seconds} s, their TTL, and a few \
+                     clients for longer; green keeps serving them"
+                ),
+                format!("green is removed, where asked for, {seconds} s after the records are home at the earliest"),
+            ]
+        }
+        Shift::ListenerSwap(_) | Shift::InPlace(_) => Vec::new(),
     }
+}
+
+/// What every set is now, what it becomes before the first stage, and what the first stage writes.
+fn records(plan: &Plan) -> Vec<String> {
+    let first = plan.playbook.stages.first().map_or(Share::ALL, |s| s.green);
+    let unmade = || GreenName {
+        run: plan.playbook.name.clone(),
+        dns_name: "the name of green's load balancer".to_owned(),
+        zone: String::new(),
+    };
+    let green = green_name(&plan.playbook.name, &plan.inventory, &Made::new()).unwrap_or_else(unmade);
+    let mut lines = Vec::new();
+    for set in record_sets(&plan.inventory) {
+        lines.push(format!(
+            "{} (TTL {} s): now {}",
+            set.place(),
+            set.blue().follows_after(),
+            record_weights(&set.recorded)
+        ));
+        lines.push(format!("    at {first} {}", record_weights(&set.at_share(&green, first))));
+        lines.push(format!("    after `migrate finish` {}", record_weights(&set.replaced(&green))));
+        if set.becomes_alias() {
+            lines.push("    green's record is an alias, because addresses do not follow a load balancer".to_owned());
+        }
+    }
+    lines
 }
 
 fn routes(plan: &Plan) -> Vec<String> {

@@ -1,11 +1,11 @@
 """Seeds an estate to migrate, and its metrics and alarms, through boto3: nothing here is the tool's own code.
 
-  estate.py seed    [--rules N] [--desired N] [--sticky] [--ip-type ipv4]     prints the identifiers of everything as JSON
+  estate.py seed    [--rules N] [--desired N] [--sticky] [--ip-type ipv4] [--copyable] [--zone N]    prints the identifiers of everything as JSON
   estate.py metrics --load-balancer D [--blue D] [--green D] [--blue-errors R] [--green-errors R] [--green-latency S] [--from MIN] [--to MIN]
   estate.py alarm   --name N [--state ALARM] [--composite CHILD]
   estate.py foreign --rule ARN --group ARN --weight W                          somebody else changes one weight of a rule
 
-The endpoints come from AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_CLOUDWATCH, as for every AWS client.
+The endpoints come from AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_CLOUDWATCH and AWS_ENDPOINT_URL_ROUTE_53, as for every AWS client.
 """
 
 import argparse
@@ -25,7 +25,8 @@ def seed(options):
     network = seed_network()
     balancer = seed_balancer(network, options)
     service = seed_service(network, balancer, options)
-    print(json.dumps({**network, **balancer, **service}))
+    zone = seed_zone(balancer["load_balancer"], options.zone) if options.zone else {}
+    print(json.dumps({**network, **balancer, **service, **zone}))
 
 
 def seed_network():
@@ -91,7 +92,10 @@ def seed_balancer(network, options):
         SslPolicy="ELBSecurityPolicy-2016-08",
         DefaultActions=[{"Type": "forward", "TargetGroupArn": blue}],
     )["Listeners"][0]["ListenerArn"]
-    rules = seed_rules(elb, listener, blue, third, other, options.rules)
+    if options.copyable:
+        rules = seed_copyable(elb, balancer, listener, blue)
+    else:
+        rules = seed_rules(elb, listener, blue, third, other, options.rules)
     return {
         "load_balancer": balancer,
         "listener": listener,
@@ -135,6 +139,74 @@ def seed_rules(elb, listener, blue, third, other, count):
     # The three rules and the default action are four; --rules asks for fewer, or for more of the plain kind.
     more = [rule(100 + n, f"/more/{n}/*", [{"Type": "forward", "TargetGroupArn": blue}]) for n in range(max(0, count - 3))]
     return {"plain_rule": plain, "oidc_rule": oidc, "weighted_rule": weighted, "foreign_rule": foreign, "more_rules": more}
+
+
+def pairs(members):
+    return [{"Key": key, "Value": value} for key, value in members.items()]
+
+
+def seed_copyable(elb, balancer, listener, blue):
+    """What a load balancer has that can be copied: no client secret, no group of somebody else's."""
+    elb.add_tags(ResourceArns=[balancer], Tags=pairs({"team": "edge", "cost-centre": "7"}))
+    elb.add_tags(ResourceArns=[listener], Tags=pairs({"team": "edge"}))
+    attributes = {"idle_timeout.timeout_seconds": "75", "deletion_protection.enabled": "true", "routing.http2.enabled": "false"}
+    elb.modify_load_balancer_attributes(LoadBalancerArn=balancer, Attributes=pairs(attributes))
+    elb.modify_listener_attributes(ListenerArn=listener, Attributes=pairs({"routing.http.response.server.enabled": "false"}))
+    for name in ("second", "third"):
+        elb.add_listener_certificates(ListenerArn=listener, Certificates=[{"CertificateArn": CERTIFICATE.replace("/web", f"/{name}")}])
+    redirect = {"Protocol": "HTTPS", "Port": "443", "Host": "#{host}", "Path": "/#{path}", "Query": "#{query}", "StatusCode": "HTTP_301"}
+    plain = elb.create_listener(
+        LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[{"Type": "redirect", "RedirectConfig": redirect}]
+    )["Listeners"][0]["ListenerArn"]
+
+    def rule(priority, conditions, actions):
+        made = elb.create_rule(
+            ListenerArn=listener, Priority=priority, Conditions=conditions, Actions=actions, Tags=pairs({"rule": str(priority)})
+        )
+        return made["Rules"][0]["RuleArn"]
+
+    path = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/api/*"]}}
+    host = {"Field": "host-header", "HostHeaderConfig": {"Values": ["shop.example.com", "www.example.com"]}}
+    beta = {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-Beta", "Values": ["yes"]}}
+    account = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/account/*"]}}
+    stuck = {"TargetGroups": [{"TargetGroupArn": blue, "Weight": 1}], "TargetGroupStickinessConfig": {"Enabled": True, "DurationSeconds": 300}}
+    sign_in = {
+        "Type": "authenticate-cognito",
+        "Order": 1,
+        "AuthenticateCognitoConfig": {
+            "UserPoolArn": f"arn:aws:cognito-idp:us-east-1:{ACCOUNT}:userpool/us-east-1_Ab1",
+            "UserPoolClientId": "4k2l1",
+            "UserPoolDomain": "shop",
+            "SessionCookieName": "AWSELBAuthSessionCookie",
+            "Scope": "openid",
+            "SessionTimeout": 3600,
+            "AuthenticationRequestExtraParams": {"display": "page"},
+            "OnUnauthenticatedRequest": "authenticate",
+        },
+    }
+    gone = {"StatusCode": "410", "ContentType": "text/plain", "MessageBody": "gone"}
+    rules = [
+        rule(10, [path], [{"Type": "forward", "TargetGroupArn": blue}]),
+        rule(20, [account], [sign_in, {"Type": "forward", "Order": 2, "ForwardConfig": stuck}]),
+        rule(30, [host, beta], [{"Type": "forward", "TargetGroupArn": blue}]),
+        rule(40, [{**path, "PathPatternConfig": {"Values": ["/gone/*"]}}], [{"Type": "fixed-response", "FixedResponseConfig": gone}]),
+    ]
+    waf = boto3.client("wafv2")
+    visibility = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "edge"}
+    web_acl = waf.create_web_acl(Name="edge", Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=visibility)["Summary"]["ARN"]
+    waf.associate_web_acl(WebACLArn=web_acl, ResourceArn=balancer)
+    return {"plain_listener": plain, "more_rules": rules, "web_acl": web_acl}
+
+
+def seed_zone(balancer, name):
+    """A hosted zone whose name `app` leads to the load balancer."""
+    described = boto3.client("elbv2").describe_load_balancers(LoadBalancerArns=[balancer])["LoadBalancers"][0]
+    route53 = boto3.client("route53")
+    zone = route53.create_hosted_zone(Name=name, CallerReference=f"{name} {time.time()}")["HostedZone"]["Id"].rsplit("/", 1)[-1]
+    alias = {"HostedZoneId": described["CanonicalHostedZoneId"], "DNSName": described["DNSName"], "EvaluateTargetHealth": False}
+    record = {"Name": f"app.{name}", "Type": "A", "AliasTarget": alias}
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]})
+    return {"zone": zone, "record": f"app.{name}"}
 
 
 def seed_service(network, balancer, options):
@@ -334,6 +406,8 @@ def main():
     one.add_argument("--desired", type=int, default=2)
     one.add_argument("--sticky", action="store_true", help="blue has lb_cookie stickiness of its own")
     one.add_argument("--ip-type", default="dualstack")
+    one.add_argument("--copyable", action="store_true", help="the load balancer has nothing that cannot be made again")
+    one.add_argument("--zone", help="a hosted zone of this name, with a record `app` that leads to the load balancer")
     two = verbs.add_parser("metrics")
     two.set_defaults(run=metrics)
     two.add_argument("--load-balancer", required=True, help="app/NAME/ID, as the dimension has it")

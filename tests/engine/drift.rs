@@ -3,6 +3,7 @@
 use migrate::cloud::Cause;
 use migrate::cloud::sim::{Fault, FaultAt, FaultKind, Scenario, Tamper};
 use migrate::execute::Stop;
+use migrate::execute::decide::left_to_do;
 use migrate::inventory::{Action, Route, RouteAt};
 use migrate::journal::progress::Phase;
 use migrate::journal::{Event, HoldReason, Settlement};
@@ -71,6 +72,11 @@ fn a_route_that_somebody_changed_is_never_overwritten() {
                 let end = lab.advance(false, true);
                 holds_for_drift(&end, &lab, &what);
                 assert_eq!(lab.sim.universe().routes, all, "{what}: nothing is written on top of drift");
+                let out = left_to_do(&lab.progress());
+                let actions = out[0].split_once("actions '").unwrap().1.trim_end_matches('\'');
+                let actions: Vec<Action> = serde_json::from_str(actions).unwrap();
+                let put_back = migrate::traffic::weights(&actions) == migrate::traffic::weights(&ours);
+                assert!(out.len() == 1 && out[0].contains(route.at.arn()) && put_back, "{what}: {out:?}");
                 let end = lab.advance(false, true);
                 holds_for_drift(&end, &lab, &what);
 

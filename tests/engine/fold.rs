@@ -10,6 +10,7 @@ use migrate::execute::Stop;
 use migrate::execute::ask::{self, Ask, Retire, Return};
 use migrate::execute::decide::{Step, decide};
 use migrate::gate::{Judgement, Tally, Verdict};
+use migrate::journal::calls::{Answer, Call, Moment};
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::{Cause, Event, Goal, HoldReason, Record, Settlement};
 use migrate::operation::{Drift, Made};
@@ -57,6 +58,18 @@ fn samples() -> Vec<Event> {
         Event::Finished,
         Event::Interrupted { signal: Signal::Yield },
     ];
+    for outcome in [Answer::Done, Answer::Failed { reason: "r".into() }, Answer::Skipped { reason: "r".into() }] {
+        let call = Call {
+            id: "1".into(),
+            moment: Moment::BeforeShift,
+            stage: 1,
+            occasion: 9,
+            index: 0,
+            what: "`check`".into(),
+            outcome,
+        };
+        events.push(Event::Called(Box::new(call)));
+    }
     for verdict in [Verdict::Healthy, Verdict::NotEnoughEvidence, Verdict::CannotSee, Verdict::Degraded] {
         events.push(Event::Judged { stage: 1, judgement: judged(verdict) });
     }
@@ -75,7 +88,7 @@ fn every_event_survives_being_written() {
     let mut events = samples();
     events.push(lab.store.records[0].event.clone());
     let names: BTreeSet<&str> = events.iter().map(Event::name).collect();
-    assert_eq!(names.len(), 21, "one sample of each kind: {names:?}");
+    assert_eq!(names.len(), 22, "one sample of each kind: {names:?}");
     for (event, seq) in events.into_iter().zip(1..) {
         let record = Record { seq, at: super::lab::epoch(), event };
         let text = serde_json::to_string(&record).unwrap();
@@ -137,7 +150,7 @@ fn what_cannot_follow_is_refused() {
     assert_eq!(taken("baking"), "advanced bake_began held interrupted judged resumed stage_passed unwinding");
     assert_eq!(taken("shifted"), "finishing held interrupted judged resumed unwinding");
     // The samples speak of an operation that this run began.
-    assert_eq!(taken("finishing"), "finished held intended interrupted resumed settled");
+    assert_eq!(taken("finishing"), "finished held intended interrupted resumed settled unwinding");
     assert_eq!(taken("finished"), "interrupted resumed");
     let ready = &states[1].1;
     let shift = |stage| append(ready, Event::ShiftIntended { stage, share: Share::ALL });
@@ -350,7 +363,13 @@ fn what_rollback_and_finish_ask_by_table() {
     let home = Progress { phase: Phase::RolledBack, ..kept.clone() };
     assert_eq!(ask::rollback(&home, false), Return::AlreadyHome);
     assert!(matches!(ask::rollback(&home, true), Return::Unwind(_)));
-    assert_eq!(ask::rollback(&after(&lab, "finishing", 1), false), Return::TooLate);
+    // A finish that a hook keeps from beginning is not past the point of no return.
+    let finishing = after(&lab, "finishing", 1);
+    assert!(matches!(ask::rollback(&finishing, false), Return::Unwind(_)));
+    let retiring = append(&finishing, Event::Intended { operation: "replace-blue-in-routes".into() }).unwrap();
+    assert_eq!(ask::rollback(&retiring, false), Return::TooLate);
+    let back = Event::Unwinding { cause: Cause::Asked, reason: "r".into(), remove_green: false };
+    assert!(append(&retiring, back).is_err());
     assert_eq!(ask::advance(&kept, false, false), Ask::Resume);
     assert_eq!(ask::advance(&home, false, false), Ask::RolledBack);
 

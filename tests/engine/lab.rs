@@ -1,5 +1,6 @@
 //! A cloud, a journal and the verbs.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,16 +8,20 @@ use migrate::assess::assess;
 use migrate::clock::{Clock, Signal};
 use migrate::cloud::sim::{Scenario, Sim, Universe};
 use migrate::discover::{Discovery, discover};
+use migrate::errand::{Command, Ending, Errands, Request, Response, Undone};
 use migrate::execute::ask::{self, Ask, Retire, Return};
 use migrate::execute::{Observer, Run, Stop, removes_green};
 use migrate::finding::{Finding, blocks};
 use migrate::inventory::Inventory;
+use migrate::inventory::record::same_records;
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::store::{JournalError, Store, replay};
 use migrate::journal::{Event, FORMAT, Header, HoldReason, Record};
-use migrate::operation::{green_key, pair};
+use migrate::operation::{green_key, green_name, pair};
 use migrate::plan::Plan;
 use migrate::playbook::{Playbook, Shift, decode};
+use migrate::report::outcome::standing;
+use migrate::traffic::records::record_sets;
 use migrate::traffic::{Pair, at_share, same};
 use serde_json::Value;
 
@@ -89,10 +94,86 @@ impl Observer for Watcher {
     }
 }
 
+/// An errand that was run.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The command's words or the address.
+    pub words: String,
+    pub label: String,
+    pub environment: BTreeMap<String, String>,
+    pub about: Value,
+}
+
+/// The world outside: it remembers every errand, and some of them fail.
+#[derive(Debug, Default)]
+pub struct Outside {
+    seen: Mutex<Vec<Seen>>,
+    /// How often errands of these words still fail.
+    failures: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Outside {
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub fn fail(&self, words: &str, times: u32) {
+        self.failures.lock().unwrap().insert(words.to_owned(), times);
+    }
+
+    fn note(&self, seen: Seen) -> bool {
+        let mut failures = self.failures.lock().unwrap();
+        let left = failures.get_mut(&seen.words).filter(|n| **n > 0);
+        let fails = left.map(|n| *n -= 1).is_some();
+        self.seen.lock().unwrap().push(seen);
+        fails
+    }
+}
+
+/// The world outside beside a simulated cloud.
+struct Beside<'a> {
+    errands: &'a Outside,
+    sim: &'a Sim,
+}
+
+impl Errands for Beside<'_> {
+    fn run(&self, command: &Command) -> Ending {
+        let fails = self.errands.note(Seen {
+            words: command.words.join(" "),
+            label: command.label.clone(),
+            environment: command.environment.clone(),
+            about: serde_json::from_str(&command.input).unwrap(),
+        });
+        if fails {
+            return Ending::Exited { code: 3, last: vec!["the last line".to_owned()] };
+        }
+        Ending::Exited { code: 0, last: Vec::new() }
+    }
+
+    fn send(&self, request: &Request) -> Result<Response, Undone> {
+        let fails = self.errands.note(Seen {
+            words: request.url.clone(),
+            label: String::new(),
+            environment: request.headers.clone(),
+            about: serde_json::from_str(request.body.as_deref().unwrap()).unwrap(),
+        });
+        if fails {
+            Err(Undone::Failed("no answer".to_owned()))
+        } else {
+            Ok(Response { status: 200, ..Response::default() })
+        }
+    }
+
+    fn ask(&self, request: &Request) -> Result<Response, Undone> {
+        self.sim.visit(request)
+    }
+}
+
 pub struct Lab {
     pub sim: Sim,
     pub playbook: Playbook,
     pub store: Memory,
+    pub errands: Outside,
     pub origin: Value,
     pub foreign: Value,
     /// What the next look for a signal answers.
@@ -130,6 +211,40 @@ stages:
   - { green: 100%, bake: 6m }
 ";
 
+/// The same over records.
+pub const BY_RECORDS: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { dns_weights: {} }
+stages:
+  - { green: 10%, bake: 5m }
+  - { green: 50%, bake: 5m, approve: true }
+  - { green: 100%, bake: 6m }
+";
+
+/// A smoke test before the first stage, hooks around every shift, and a topic that is told.
+pub const SMOKE_AND_HOOKS: &str = "\
+version: 1
+name: web
+service: { cluster: prod, name: web }
+green:
+  network: { subnets: [subnet-0a1, subnet-0b2] }
+shift: { listener_weights: {} }
+stages:
+  - { green: 10%, bake: 5m, smoke: { http: \"https://web.example.com/health\", expect: { body: ok } } }
+  - { green: 100%, bake: 6m }
+hooks:
+  before_shift: [{ command: { run: [before] } }]
+  after_shift: [{ command: { run: [after] } }]
+  on_hold: [{ command: { run: [hold] } }]
+  on_rollback: [{ command: { run: [rollback] } }]
+  on_finish: [{ command: { run: [finish] } }]
+notify: { sns: [\"arn:aws:sns:us-east-1:123456789012:deploys\"], on: [hold, rollback] }
+";
+
 impl Lab {
     pub fn new(playbook: Playbook, scenario: Scenario, seed: u64) -> Lab {
         let universe = Universe::for_playbook(&playbook, scenario, seed, epoch());
@@ -141,7 +256,16 @@ impl Lab {
         let signal = Arc::new(Mutex::new(None));
         let asked = Arc::clone(&signal);
         let sim = Sim::in_memory(universe).with_stop(Arc::new(move || *asked.lock().unwrap()));
-        Lab { sim, playbook, store: Memory::default(), origin, foreign, signal, tampered: false }
+        Lab {
+            sim,
+            playbook,
+            store: Memory::default(),
+            errands: Outside::default(),
+            origin,
+            foreign,
+            signal,
+            tampered: false,
+        }
     }
 
     pub fn short(scenario: Scenario) -> Lab {
@@ -252,7 +376,8 @@ impl Lab {
     fn go(&mut self, first: Option<Event>) -> End {
         let mut watcher = Watcher;
         let progress = replay(&self.store.records).unwrap().expect("a run");
-        let mut run = Run::new(&self.sim, &self.sim, &mut self.store, &mut watcher, progress);
+        let errands = Beside { errands: &self.errands, sim: &self.sim };
+        let mut run = Run::new(&self.sim, &self.sim, &errands, standing, &mut self.store, &mut watcher, progress);
         let driven = match first {
             Some(event) => run.append(event).and_then(|()| run.drive()),
             None => run.drive(),
@@ -311,6 +436,22 @@ impl Lab {
         }
         if matches!(self.playbook.shift, Shift::ListenerWeights(_)) {
             self.assert_routes_as_told(&progress);
+        }
+        if matches!(self.playbook.shift, Shift::DnsWeights(_)) {
+            self.assert_records_as_told(&progress);
+        }
+    }
+
+    fn assert_records_as_told(&self, progress: &Progress) {
+        let plan = &progress.header.plan;
+        let green = green_name(&progress.header.run, &plan.inventory, &progress.made).expect("green's load balancer");
+        let universe = self.sim.universe();
+        for set in record_sets(&plan.inventory) {
+            let zone = &universe.names.zones[&set.zone.id].records.actual;
+            let shown: Vec<_> = zone.iter().filter(|r| r.name == set.name && r.kind == set.kind).cloned().collect();
+            let told = set.at_share(&green, progress.share);
+            let what = set.place();
+            assert!(same_records(&shown, &told), "{what} shows {shown:?}, the journal says {told:?}\n{}", self.story());
         }
     }
 

@@ -119,7 +119,11 @@ fn blue_is_removed_where_the_playbook_says_so() {
 
 #[test]
 fn every_shipped_playbook_goes_there_and_back() {
-    for name in ["quickstart.yaml", "canary.yaml", "linear.yaml", "all-at-once.yaml", "ci-pipeline.yaml"] {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks");
+    let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
+    let names: std::collections::BTreeSet<String> = files.filter(|f| f.ends_with(".yaml")).collect();
+    assert!(names.len() > 6);
+    for name in names.iter().map(String::as_str) {
         let mut lab = Lab::new(shipped(name), Scenario::Healthy, 11);
         assert!(lab.shift_all(30), "{name}\n{}", lab.story());
         assert!(lab.go_home(3), "{name}\n{}", lab.story());

@@ -81,6 +81,8 @@ macro_rules! sweeps {
 }
 
 sweeps!(listener_weights, SHORT);
+sweeps!(dns_weights, BY_RECORDS);
+sweeps!(smoke_and_hooks, SMOKE_AND_HOOKS);
 
 fn at(call: u64, kind: FaultKind) -> Vec<Fault> {
     vec![Fault { call: FaultAt::Call(call), kind }]

@@ -44,16 +44,19 @@ fn the_changelog_keeps_its_shape() {
 /// The policy allows every call that the adapter makes, and nothing that it does not need.
 #[test]
 fn the_policy_in_the_readme_is_what_the_adapter_calls() {
-    // What AWS asks for beside the call itself: tags at creation, roles that are handed over, and the
-    // alarms that Application Auto Scaling keeps for a target tracking policy.
+    // What AWS asks for beside the call itself: tags at creation, roles that are handed over, the
+    // alarms that Application Auto Scaling keeps for a target tracking policy, and what WAF asks of both sides.
     let beside = [
         "cloudwatch:DeleteAlarms",
         "cloudwatch:PutMetricAlarm",
         "ecs:TagResource",
         "elasticloadbalancing:AddTags",
+        "elasticloadbalancing:SetWebACL",
         "iam:PassRole",
+        "wafv2:GetWebACL",
     ];
-    let services = ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "sts"];
+    let services =
+        ["ecs", "elasticloadbalancing", "cloudwatch", "application-autoscaling", "route53", "sns", "sts", "wafv2"];
     let action = |word: &str| {
         let (service, call) = word.split_once(':')?;
         let is_call = call.len() > 3 && call.chars().all(char::is_alphanumeric) && call.starts_with(char::is_uppercase);

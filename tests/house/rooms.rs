@@ -4,13 +4,14 @@ use super::none;
 use super::source::{Source, tree};
 
 /// The rooms from the ground up. `cloud` is the port; the two behind it implement it.
-pub const ORDER: [&str; 18] = [
+pub const ORDER: [&str; 19] = [
     "finding",
     "inventory",
     "traffic",
     "gate",
     "playbook",
     "clock",
+    "errand",
     "cloud",
     "discover",
     "assess",

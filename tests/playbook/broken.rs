@@ -5,7 +5,7 @@
 
 use insta::assert_snapshot;
 
-use super::{SOUND, and, but, decode, read, shown};
+use super::{SOUND, and, but, decode, read, rules, shown};
 
 #[test]
 fn unknown_field_with_a_near_miss() {
@@ -45,7 +45,7 @@ fn unknown_field_that_is_like_nothing() {
     8 |   - { green: 1%, bake: 15m, colour: red }
       |                             ^^^^^^
       |
-      = help: remove it, or use one of `green`, `bake`, `approve`
+      = help: remove it, or use one of `green`, `bake`, `approve`, `smoke`, `hooks`
     "#);
 }
 
@@ -716,8 +716,7 @@ fn shift_as_a_word() {
 #[test]
 fn fields_that_are_not_built_yet() {
     let text = but("subnets: [subnet-0a1, subnet-0b2]", "create: { zones: 2 }")
-        .replace("bake: 1h", "bake: 1h, smoke: ./check")
-        + "notify: { sns: topic }\nstate: s3://bucket/prefix\n"
+        + "state: s3://bucket/prefix\n"
         + "health: { hard_limit: 5%, metrics: [], false_rollback: 1% }\n";
     assert_snapshot!(shown(&text), @r#"
     error[not-supported]: `create` is not supported by this version
@@ -728,54 +727,199 @@ fn fields_that_are_not_built_yet() {
       |
       = help: create the IPv6-only subnets yourself and list them: `network: { subnets: [subnet-0a1, subnet-0b2] }`
 
-    error[not-supported]: `smoke` is not supported by this version
-     --> playbook.yaml:9:30
-      |
-    9 |   - { green: 100%, bake: 1h, smoke: ./check }
-      |                              ^^^^^
-      |
-      = help: remove it; set `approve: true` and run your check before `migrate advance`
-
-    error[not-supported]: `notify` is not supported by this version
-      --> playbook.yaml:10:1
-       |
-    10 | notify: { sns: topic }
-       | ^^^^^^
-       |
-       = help: remove it; to be told about a run, pass `--events` and send on what it prints
-
     error[not-supported]: journals in S3 are not supported by this version
-      --> playbook.yaml:11:8
+      --> playbook.yaml:10:8
        |
-    11 | state: s3://bucket/prefix
+    10 | state: s3://bucket/prefix
        |        ^^^^^^^^^^^^^^^^^^
        |
        = help: write a directory that outlives the process, for example `state: .migrate`
 
     error[not-supported]: `hard_limit` is not supported by this version
-      --> playbook.yaml:12:11
+      --> playbook.yaml:11:11
        |
-    12 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
+    11 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
        |           ^^^^^^^^^^
        |
        = help: use `errors: { ceiling: 5% }`: above it green is degraded
 
     error[not-supported]: `metrics` is not supported by this version
-      --> playbook.yaml:12:27
+      --> playbook.yaml:11:27
        |
-    12 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
+    11 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
        |                           ^^^^^^^
        |
        = help: put the metric into a CloudWatch alarm and name it: `alarms: [my-alarm]`
 
     error[not-supported]: `false_rollback` is not supported by this version
-      --> playbook.yaml:12:40
+      --> playbook.yaml:11:40
        |
-    12 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
+    11 | health: { hard_limit: 5%, metrics: [], false_rollback: 1% }
        |                                        ^^^^^^^^^^^^^^
        |
        = help: remove it; `errors: { ceiling: 5%, ratio: 3 }` bounds the judgement
     "#);
+}
+
+#[test]
+fn hooks_smoke_and_notices() {
+    let text =
+        but("bake: 1h", "bake: 1h, smoke: { http: api.example.com, timeout: 5m, attempts: 0, via: { host: \"*.x\" } }")
+            + r#"
+hooks:
+  before_shift:
+    - command: { run: [] }
+    - command: { run: ["./x"], timeout: 1h }
+      webhook: { url: "https://example.com" }
+    - webhook: { url: "ftp://example.com", headers: { "a b": c } }
+    - {}
+  on_hold: [{ command: { run: [x], on_failure: hold } }]
+  on_finish: [{ command: { run: [x], on_failure: rollback } }]
+  on_start: []
+notify: { sns: [topic], on: [everything] }
+"#;
+    assert_snapshot!(shown(&text), @r#"
+    error[bad-url]: `api.example.com` is not an address to ask
+     --> playbook.yaml:9:45
+      |
+    9 |   - { green: 100%, bake: 1h, smoke: { http: api.example.com, timeout: 5m, attempts: 0, via: { host: "*.x" } } }
+      |                                             ^^^^^^^^^^^^^^^
+      |
+      = note: it has no scheme
+      = help: write, for example, `http: "https://api.example.com/health"`
+
+    error[out-of-range]: `timeout` must be at most 1 minute
+     --> playbook.yaml:9:71
+      |
+    9 |   - { green: 100%, bake: 1h, smoke: { http: api.example.com, timeout: 5m, attempts: 0, via: { host: "*.x" } } }
+      |                                                                       ^^
+      |
+      = note: the load balancer itself gives up on a target after a minute
+      = help: write a shorter time, for example `5s`
+
+    error[out-of-range]: `attempts` must be between 1 and 20
+     --> playbook.yaml:9:85
+      |
+    9 |   - { green: 100%, bake: 1h, smoke: { http: api.example.com, timeout: 5m, attempts: 0, via: { host: "*.x" } } }
+      |                                                                                     ^
+      |
+      = help: write, for example, `attempts: 3`
+
+    error[bad-condition]: `*.x` cannot be asked for in a rule
+     --> playbook.yaml:9:101
+      |
+    9 |   - { green: 100%, bake: 1h, smoke: { http: api.example.com, timeout: 5m, attempts: 0, via: { host: "*.x" } } }
+      |                                                                                                     ^^^^^
+      |
+      = help: write letters, digits, `-` and `.`, at most 128 characters
+
+    error[empty-command]: the command names no program
+      --> playbook.yaml:13:23
+       |
+    13 |     - command: { run: [] }
+       |                       ^^
+       |
+       = help: write, for example, `run: [./check.sh, argument]`
+
+    error[two-hooks]: a hook is a command or a webhook, not both
+      --> playbook.yaml:15:16
+       |
+    15 |       webhook: { url: "https://example.com" }
+       |                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: write two hooks, each with a `-` of its own
+
+    error[bad-url]: `ftp://example.com` is not an address to ask
+      --> playbook.yaml:16:23
+       |
+    16 |     - webhook: { url: "ftp://example.com", headers: { "a b": c } }
+       |                       ^^^^^^^^^^^^^^^^^^^
+       |
+       = note: `ftp` is no scheme that is spoken here
+       = help: write, for example, `url: "https://hooks.example.com/migrate"`
+
+    error[bad-header]: `a b` cannot be the name of a header
+      --> playbook.yaml:16:55
+       |
+    16 |     - webhook: { url: "ftp://example.com", headers: { "a b": c } }
+       |                                                       ^^^^^
+       |
+       = help: write letters, digits and `-`
+
+    error[missing-field]: a hook of `before_shift` has no `command`
+      --> playbook.yaml:17:7
+       |
+    17 |     - {}
+       |       ^^
+       |
+       = help: add, for example, `command: { run: [./check.sh] }`
+
+    error[no-effect]: the failure of a hook of `on_hold` changes nothing
+      --> playbook.yaml:18:48
+       |
+    18 |   on_hold: [{ command: { run: [x], on_failure: hold } }]
+       |                                                ^^^^
+       |
+       = help: remove `on_failure`; the failure is recorded and shown
+
+    error[no-effect]: `migrate finish` does not roll back
+      --> playbook.yaml:19:50
+       |
+    19 |   on_finish: [{ command: { run: [x], on_failure: rollback } }]
+       |                                                  ^^^^^^^^
+       |
+       = help: write `hold`: blue is kept as it is, and `migrate rollback` still works
+
+    error[unknown-field]: unknown field `on_start` in `hooks`
+      --> playbook.yaml:20:3
+       |
+    20 |   on_start: []
+       |   ^^^^^^^^
+       |
+       = help: remove it, or use one of `before_shift`, `after_shift`, `on_hold`, `on_rollback`, `on_finish`
+
+    error[bad-topic]: `topic` is not the ARN of an SNS topic
+      --> playbook.yaml:21:17
+       |
+    21 | notify: { sns: [topic], on: [everything] }
+       |                 ^^^^^
+       |
+       = help: write the ARN of the topic: `arn:aws:sns:REGION:ACCOUNT:NAME`
+
+    error[unknown-value]: `on` must be `stage` or `hold` or `rollback` or `finish`
+      --> playbook.yaml:21:30
+       |
+    21 | notify: { sns: [topic], on: [everything] }
+       |                              ^^^^^^^^^^
+       |
+       = help: write `stage` or `hold` or `rollback` or `finish`
+    "#);
+}
+
+/// An address is judged before anything is sent there.
+#[test]
+fn addresses() {
+    let finding = |url: &str| {
+        let found = rules(&format!("{SOUND}notify: {{ webhook: [\"{url}\"] }}\n"));
+        found.first().cloned().unwrap_or_default()
+    };
+    for good in ["https://example.com", "http://127.0.0.1:8080/x?y=z", "https://[::1]:443/", "https://a.b.c/d"] {
+        assert_eq!(finding(good), "", "{good}");
+    }
+    for bad in [
+        "example.com",
+        "https://",
+        "https://:80/",
+        "https://x:99999/",
+        "https://x:0",
+        "https://u:p@x/",
+        "https://a b/",
+        "https://[::g]/",
+        "file:///x",
+    ] {
+        assert_eq!(finding(bad), "bad-url", "{bad}");
+    }
+    assert_eq!(rules(&format!("{SOUND}notify: {{ on: [hold] }}\n")), ["nobody-to-tell"]);
 }
 
 #[test]
@@ -1071,4 +1215,22 @@ fn the_sound_playbook_has_no_finding() {
     let decoded = read(SOUND);
     assert_eq!(decoded.findings, []);
     assert!(decoded.playbook.is_some());
+}
+
+/// Weights of records are coarser than those of target groups; the line is that of the share.
+#[test]
+fn shares_that_records_cannot_express() {
+    let text = but("shift: { listener_weights: {} }", "shift: { dns_weights: {} }");
+    let decoded = super::read(&text);
+    assert!(decoded.findings.is_empty(), "{:?}", decoded.findings);
+    for (share, can) in [("0.3%", false), ("0.4%", true), ("0.1%", false)] {
+        let first = text.find("- { green: ").expect("a stage") + "- { green: ".len();
+        let end = first + text[first..].find(',').expect("a bake");
+        let text = format!("{}{share}{}", &text[..first], &text[end..]);
+        let refused = super::rules(&text).contains(&"share-not-expressible".to_owned());
+        assert_eq!(refused, !can, "{share}");
+        let shown = shown(&text);
+        assert_eq!(shown.contains(&format!("weighted records cannot give green {share}")), !can, "{shown}");
+        assert!(can || shown.contains("write `0.4%`"), "{shown}");
+    }
 }

@@ -6,7 +6,18 @@ use super::{read, shipped_playbooks};
 fn each_is_sound_and_only_the_bold_one_is_warned_about() {
     let playbooks = shipped_playbooks();
     let names: Vec<&str> = playbooks.keys().map(String::as_str).collect();
-    assert_eq!(names, ["all-at-once.yaml", "canary.yaml", "ci-pipeline.yaml", "linear.yaml", "quickstart.yaml"]);
+    assert_eq!(
+        names,
+        [
+            "all-at-once.yaml",
+            "canary.yaml",
+            "ci-pipeline.yaml",
+            "linear.yaml",
+            "quickstart.yaml",
+            "route53-weighted.yaml",
+            "smoke-and-hooks.yaml"
+        ]
+    );
     for (name, text) in &playbooks {
         let decoded = read(text);
         assert!(decoded.playbook.is_some(), "{name}: {:?}", decoded.findings);

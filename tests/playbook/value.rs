@@ -31,10 +31,23 @@ green:
   desired_count: 4
   tags: { team: "${TEAM}", price: "$${5}" }
 shift:
-  listener_weights: { stickiness: 5m }
+  listener_weights: { stickiness: 5m, fallback: { dns_weights: { zone: example.com } } }
 stages:
   - { green: 0.5%, bake: 90s }
-  - { green: "25 %", bake: 1h 30m, approve: true }
+  - green: "25 %"
+    bake: 1h 30m
+    approve: true
+    smoke:
+      http: "https://api.example.com:8443/health?deep=1"
+      expect: { status: 204, body: ok, headers: { X-Green: "yes" } }
+      ipv6: true
+      timeout: 7s
+      attempts: 4
+      via: { header: { name: x-smoke, value: "1.2" } }
+      insecure: true
+    hooks:
+      before_shift: [{ command: { run: [./check.sh, ""], timeout: 2m, on_failure: rollback } }]
+      after_shift: [{ webhook: { url: "http://[::1]:8080/x", headers: { X-A: b }, timeout: 1s, on_failure: continue } }]
   - { green: 100%, bake: 1.5h, approve: false }
 health:
   errors: { ceiling: 2.5%, ratio: 1.5 }
@@ -46,6 +59,13 @@ health:
 rollback: { green: remove }
 on_cancel: rollback
 finish: { keep_blue: 0s, blue: remove }
+hooks:
+  on_hold: [{ command: { run: [hold] } }]
+  on_finish: [{ command: { run: [finish], on_failure: continue } }]
+notify:
+  sns: ["arn:aws-cn:sns:cn-north-1:123456789012:deploys"]
+  webhook: ["https://hooks.slack.com/services/T0/B0/x"]
+  on: [stage, hold, rollback, finish]
 "#;
 
 #[test]
@@ -98,24 +118,85 @@ fn every_field_arrives() {
       },
       "shift": {
         "listener_weights": {
-          "stickiness": "5m"
+          "stickiness": "5m",
+          "fallback": {
+            "dns_weights": {
+              "records": [],
+              "zone": "example.com",
+              "green_load_balancer": null
+            }
+          }
         }
       },
       "stages": [
         {
           "green": "0.5%",
           "bake": "1m30s",
-          "approve": false
+          "approve": false,
+          "hooks": {
+            "before_shift": [],
+            "after_shift": []
+          }
         },
         {
           "green": "25%",
           "bake": "1h30m",
-          "approve": true
+          "approve": true,
+          "smoke": {
+            "http": "https://api.example.com:8443/health?deep=1",
+            "expect": {
+              "status": 204,
+              "body": "ok",
+              "headers": {
+                "X-Green": "yes"
+              }
+            },
+            "ipv6": true,
+            "timeout": "7s",
+            "attempts": 4,
+            "via": {
+              "header": {
+                "name": "x-smoke",
+                "value": "1.2"
+              }
+            },
+            "insecure": true
+          },
+          "hooks": {
+            "before_shift": [
+              {
+                "command": {
+                  "run": [
+                    "./check.sh",
+                    ""
+                  ],
+                  "timeout": "2m",
+                  "on_failure": "rollback"
+                }
+              }
+            ],
+            "after_shift": [
+              {
+                "webhook": {
+                  "url": "http://[::1]:8080/x",
+                  "timeout": "1s",
+                  "headers": {
+                    "X-A": "b"
+                  },
+                  "on_failure": "continue"
+                }
+              }
+            ]
+          }
         },
         {
           "green": "100%",
           "bake": "1h30m",
-          "approve": false
+          "approve": false,
+          "hooks": {
+            "before_shift": [],
+            "after_shift": []
+          }
         }
       ],
       "health": {
@@ -143,6 +224,46 @@ fn every_field_arrives() {
       "finish": {
         "keep_blue": "0s",
         "blue": "remove"
+      },
+      "hooks": {
+        "before_shift": [],
+        "after_shift": [],
+        "on_hold": [
+          {
+            "command": {
+              "run": [
+                "hold"
+              ],
+              "timeout": "30s"
+            }
+          }
+        ],
+        "on_rollback": [],
+        "on_finish": [
+          {
+            "command": {
+              "run": [
+                "finish"
+              ],
+              "timeout": "30s",
+              "on_failure": "continue"
+            }
+          }
+        ]
+      },
+      "notify": {
+        "sns": [
+          "arn:aws-cn:sns:cn-north-1:123456789012:deploys"
+        ],
+        "webhook": [
+          "https://hooks.slack.com/services/T0/B0/x"
+        ],
+        "on": [
+          "stage",
+          "hold",
+          "rollback",
+          "finish"
+        ]
       }
     }
     "#);
@@ -289,7 +410,13 @@ proptest! {
         let mut playbook = read(FULL).playbook.unwrap();
         let bake = Period(std::time::Duration::from_secs(bake));
         playbook.stages = shares.into_iter().chain([1000])
-            .map(|p| migrate::playbook::Stage { green: Share::from_permille(p), bake, approve })
+            .map(|p| migrate::playbook::Stage {
+                green: Share::from_permille(p),
+                bake,
+                approve,
+                smoke: None,
+                hooks: migrate::playbook::StageHooks::default(),
+            })
             .collect();
         playbook.health.errors.ratio = ratio;
         playbook.health.min_requests = minimum;

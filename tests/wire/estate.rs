@@ -76,6 +76,7 @@ impl Estate {
         json!({
             "AWS_ENDPOINT_URL": format!("http://127.0.0.1:{}", self.moto_port),
             "AWS_ENDPOINT_URL_CLOUDWATCH": format!("http://127.0.0.1:{}", ministack()),
+            "AWS_ENDPOINT_URL_ROUTE_53": format!("http://127.0.0.1:{}", ministack()),
         })
     }
 
@@ -136,6 +137,14 @@ impl Estate {
         self.python(&["metrics", "--load-balancer", balancer, "--green", dimension, "--green-errors", error_rate]);
     }
 
+    /// The same under a load balancer of green's own, with so many requests a minute.
+    pub fn green_metrics_of(&self, balancer: &str, requests: &str) {
+        let group = self.green_group().expect("green's target group");
+        let dimension = group.rsplit(':').next().unwrap_or_default();
+        let amount = ["--green-requests", requests];
+        self.python(&[&["metrics", "--load-balancer", balancer, "--green", dimension], &amount[..]].concat());
+    }
+
     /// Somebody else changes one weight of a rule.
     pub fn foreign_weight(&self, rule: &str, group: &str, weight: u32) {
         self.python(&["foreign", "--rule", rule, "--group", group, "--weight", &weight.to_string()]);
@@ -169,6 +178,7 @@ impl Estate {
             .envs(credentials())
             .env("AWS_ENDPOINT_URL", endpoint(self.proxy.ports[0]))
             .env("AWS_ENDPOINT_URL_CLOUDWATCH", endpoint(self.proxy.ports[1]))
+            .env("AWS_ENDPOINT_URL_ROUTE_53", endpoint(self.proxy.ports[1]))
             .env("MIGRATE_TIME_SCALE", TIME_SCALE.to_string())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());

@@ -331,7 +331,7 @@ fn settings(group: &elb::TargetGroup) -> BTreeMap<String, String> {
     .collect()
 }
 
-fn read_load_balancer(balancer: &elb::LoadBalancer) -> LoadBalancer {
+pub(super) fn read_load_balancer(balancer: &elb::LoadBalancer) -> LoadBalancer {
     LoadBalancer {
         arn: balancer.load_balancer_arn().unwrap_or_default().to_string(),
         name: balancer.load_balancer_name().unwrap_or_default().to_string(),

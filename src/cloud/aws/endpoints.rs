@@ -9,7 +9,8 @@ use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 
 /// The service ids of the SDKs in use, as they name the settings `AWS_ENDPOINT_URL_<SERVICE>`.
-const SERVICES: [&str; 5] = ["ECS", "Elastic Load Balancing v2", "CloudWatch", "Application Auto Scaling", "STS"];
+const SERVICES: [&str; 8] =
+    ["ECS", "Elastic Load Balancing v2", "CloudWatch", "Application Auto Scaling", "Route 53", "STS", "SNS", "WAFV2"];
 
 /// Whether every service has an endpoint set, and each of them is a loopback address.
 pub(super) fn are_loopback(config: &SdkConfig) -> bool {

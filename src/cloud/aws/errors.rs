@@ -98,7 +98,7 @@ fn cause_of_answer(code: Option<&str>, message: &str, status: u16) -> Cause {
         Cause::Throttled
     } else if leaves_open(status) {
         Cause::Unknown
-    } else if code.contains("NotFound") {
+    } else if code.contains("NotFound") || code.starts_with("NoSuch") {
         Cause::NotFound
     } else {
         Cause::Refused
@@ -123,6 +123,8 @@ fn is_throttling(code: &str, message: &str, status: u16) -> bool {
             "BandwidthLimitExceeded",
             // Application Auto Scaling, while another change of the same target is under way.
             "ConcurrentUpdateException",
+            // Route 53, while an earlier change of the same zone is not taken in.
+            "PriorRequestNotComplete",
         ]
         .iter()
         .any(|name| code.starts_with(name))
@@ -217,6 +219,10 @@ mod tests {
             ("Throttling", 503, Cause::Throttled),
             ("RequestLimitExceeded", 503, Cause::Throttled),
             ("ConcurrentUpdateException", 400, Cause::Throttled),
+            ("PriorRequestNotComplete", 400, Cause::Throttled),
+            ("NoSuchHostedZone", 404, Cause::NotFound),
+            ("NoSuchChange", 404, Cause::NotFound),
+            ("InvalidChangeBatch", 400, Cause::Refused),
             ("ObjectNotFoundException", 400, Cause::NotFound),
             ("RuleNotFound", 400, Cause::NotFound),
             ("ClusterNotFoundException", 400, Cause::NotFound),

@@ -15,9 +15,11 @@ use crate::cloud::{Cause, CloudError, NewRule, RouteWrite};
 use crate::inventory::{Route, RouteAt};
 
 const DESCRIBE_LISTENERS: &str = "elasticloadbalancing:DescribeListeners";
-const CREATE_RULE: &str = "elasticloadbalancing:CreateRule";
+pub(super) const CREATE_RULE: &str = "elasticloadbalancing:CreateRule";
 /// The greatest page of the ELBv2 API.
 const PAGE: i32 = 400;
+/// Rules that are described in one call by their ARNs.
+const MOST_RULES: usize = 20;
 const LAST_PRIORITY: i32 = 50_000;
 /// Priorities to try, should others create rules at the same time.
 const PRIORITIES_TRIED: usize = 5;
@@ -56,7 +58,7 @@ impl Elb {
         Ok(found.into_iter().flat_map(|(listener, rules)| read_routes(listener, rules)).collect())
     }
 
-    async fn listeners_of(&self, load_balancer: &str) -> Result<Vec<elb::Listener>, CloudError> {
+    pub(super) async fn listeners_of(&self, load_balancer: &str) -> Result<Vec<elb::Listener>, CloudError> {
         self.reads
             .describe_listeners()
             .load_balancer_arn(load_balancer)
@@ -69,7 +71,7 @@ impl Elb {
             .map_err(during(DESCRIBE_LISTENERS))
     }
 
-    async fn listeners(&self, arns: &[String]) -> Result<Vec<elb::Listener>, CloudError> {
+    pub(super) async fn listeners(&self, arns: &[String]) -> Result<Vec<elb::Listener>, CloudError> {
         self.reads
             .describe_listeners()
             .set_listener_arns(Some(arns.to_vec()))
@@ -81,7 +83,7 @@ impl Elb {
             .map_err(during(DESCRIBE_LISTENERS))
     }
 
-    async fn rules(&self, listener: &str) -> Result<Vec<elb::Rule>, CloudError> {
+    pub(super) async fn rules(&self, listener: &str) -> Result<Vec<elb::Rule>, CloudError> {
         let mut rules = Vec::new();
         let mut marker = None;
         loop {
@@ -100,6 +102,14 @@ impl Elb {
                 None => return Ok(rules),
             }
         }
+    }
+
+    /// The rules of these ARNs; one that does not exist is an error.
+    pub(super) async fn rules_by_arn(&self, arns: &[String]) -> Result<Vec<elb::Rule>, CloudError> {
+        let calls =
+            arns.chunks(MOST_RULES).map(|arns| self.reads.describe_rules().set_rule_arns(Some(arns.to_vec())).send());
+        let pages = try_join_all(calls).await.map_err(during("elasticloadbalancing:DescribeRules"))?;
+        Ok(pages.into_iter().flat_map(|page| page.rules.unwrap_or_default()).collect())
     }
 
     /// Writes all of these at once, and answers for each in order.
@@ -163,11 +173,11 @@ impl Elb {
     }
 }
 
-fn is_taken(error: &sdk::error::SdkError<sdk::operation::create_rule::CreateRuleError>) -> bool {
+pub(super) fn is_taken(error: &sdk::error::SdkError<sdk::operation::create_rule::CreateRuleError>) -> bool {
     error.as_service_error().is_some_and(|error| error.is_priority_in_use_exception())
 }
 
-fn created_rule(answer: &[elb::Rule]) -> Result<String, CloudError> {
+pub(super) fn created_rule(answer: &[elb::Rule]) -> Result<String, CloudError> {
     let rule = answer.first().and_then(elb::Rule::rule_arn).map(str::to_string);
     rule.ok_or_else(|| CloudError {
         operation: CREATE_RULE.to_string(),
@@ -181,7 +191,7 @@ fn free_priorities(rules: &[elb::Rule]) -> impl Iterator<Item = i32> {
     (1..=LAST_PRIORITY).rev().filter(|priority| !rules.iter().any(|rule| priority_of(rule) == Some(*priority)))
 }
 
-fn priority_of(rule: &elb::Rule) -> Option<i32> {
+pub(super) fn priority_of(rule: &elb::Rule) -> Option<i32> {
     rule.priority().and_then(|priority| priority.parse().ok())
 }
 

@@ -77,8 +77,8 @@ impl Universe {
     pub(super) fn load_balancers_of(&self, group: &str) -> Vec<String> {
         let referring = self.routes.values().map(|r| &r.route.actual);
         let referring = referring.filter(|r| forwards(r).any(|(arn, _)| arn == group));
-        let unique: BTreeSet<&String> = referring.map(|r| &r.load_balancer).collect();
-        unique.into_iter().cloned().collect()
+        let unique: BTreeSet<String> = referring.map(|r| r.load_balancer.clone()).collect();
+        unique.into_iter().chain(self.departing_with(group)).collect()
     }
 
     pub(super) fn target_groups(&self, arns: &[String]) -> Result<Vec<TargetGroup>, CloudError> {
@@ -101,7 +101,8 @@ impl Universe {
                 "LoadBalancerNotFound: One or more load balancers not found",
             )
         };
-        arns.iter().map(|arn| self.load_balancers.get(arn).cloned().ok_or_else(missing)).collect()
+        let seen = self.balancers_seen();
+        arns.iter().map(|arn| seen.iter().find(|b| b.arn == *arn).cloned().ok_or_else(missing)).collect()
     }
 
     /// Routes whose listener satisfies the filter, as reads see them now: by port, by priority,
@@ -331,7 +332,12 @@ impl Universe {
     }
 
     /// The actions as the service stores and describes them, or why it refuses them.
-    fn checked(&self, operation: &str, balancer: &str, actions: &[Action]) -> Result<Vec<Action>, CloudError> {
+    pub(super) fn checked(
+        &self,
+        operation: &str,
+        balancer: &str,
+        actions: &[Action],
+    ) -> Result<Vec<Action>, CloudError> {
         let last = actions.last().map(|a| a.kind.as_str()).unwrap_or_default();
         let ends = |kind: &str| matches!(kind, "forward" | "redirect" | "fixed-response");
         if !ends(last) || actions.iter().filter(|a| ends(&a.kind)).count() != 1 {

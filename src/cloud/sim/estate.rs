@@ -4,6 +4,8 @@
 //! also forwards to a third group, and one is nobody's business. A tool that treats all of them
 //! alike is found out on the sandbox rather than in production.
 
+mod front;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, DurationRound, Utc};
@@ -12,6 +14,7 @@ use serde_json::json;
 use super::ecs::{Rollout, SimService};
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
+use super::names::SimNames;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::tasks::SimTask;
@@ -22,7 +25,7 @@ use crate::inventory::{
     Action, Alarm, Container, ForwardConfig, GroupStickiness, LoadBalancer, Route, RouteAt, ScalableTarget, Service,
     ServiceLoadBalancer, Suspension, TargetGroup, TaskDefinition, WeightedGroup,
 };
-use crate::playbook::Playbook;
+use crate::playbook::{Playbook, Shift};
 
 /// Version of the structure that is saved.
 pub(super) const FORMAT: u32 = 1;
@@ -51,6 +54,10 @@ impl Universe {
         universe.add_task_definition(playbook);
         universe.add_blue(playbook, &groups);
         universe.add_routes(playbook, &groups);
+        if let Shift::DnsWeights(wish) = &playbook.shift {
+            let blue = groups.iter().flat_map(|g| universe.load_balancers_of(g)).next();
+            universe.add_names(wish, &blue.unwrap_or_default());
+        }
         universe.add_scaling(playbook);
         for name in &playbook.health.alarms {
             universe.alarms.insert(name.clone(), alarm(name));
@@ -223,7 +230,7 @@ impl Universe {
         let balancer = self.add_load_balancer(&name);
         let id = self.fresh_id();
         let listener = format!("{}/{id}", balancer.replacen(":loadbalancer/", ":listener/", 1));
-        let legacy = self.add_group(&format!("{:.25}-legacy", name), 9090, 2);
+        self.furnish_listener(&balancer, &listener, 443);
         let extra = groups.get(1..).unwrap_or_default();
         let for_extra = 0.05 * f64::from(u32::try_from(extra.len()).unwrap_or_default());
 
@@ -233,13 +240,30 @@ impl Universe {
         let rule = |universe: &mut Universe, priority: u32, condition: &str, actions: Vec<Action>, traffic: f64| {
             let id = universe.fresh_id();
             let arn = format!("{}/{id}", listener.replacen(":listener/", ":listener-rule/", 1));
-            universe.add_route(&balancer, &listener, RouteAt::Rule(arn), Some(priority), condition, actions, traffic);
+            let at = RouteAt::Rule(arn.clone());
+            universe.add_route(&balancer, &listener, at, Some(priority), condition, actions, traffic);
+            arn
         };
         rule(self, 10, "path-pattern /api/*", vec![forward(&[(first, 1)], None)], 0.3);
         let unsticky = GroupStickiness { enabled: Some(false), duration_seconds: None };
         let behind_login = Action { order: Some(2), ..forward(&[(first, 1)], Some(unsticky)) };
-        rule(self, 20, "path-pattern /admin/*", vec![oidc(), behind_login], 0.2);
-        rule(self, 30, "path-pattern /old/*", vec![forward(&[(first, 90), (&legacy, 10)], None)], 0.1);
+        if let Shift::DnsWeights(dns) = &playbook.shift {
+            rule(self, 20, "path-pattern /admin/*", vec![front::cognito(), behind_login], 0.2);
+            let old = rule(self, 30, "path-pattern /old/*", vec![forward(&[(first, 1)], None)], 0.1);
+            self.furnish_transform(&balancer, &old);
+            if let Some(name) = &dns.green_load_balancer {
+                self.add_named_balancer(name, &balancer);
+            }
+            let id = self.fresh_id();
+            let plain = format!("{}/{id}", balancer.replacen(":loadbalancer/", ":listener/", 1));
+            self.furnish_listener(&balancer, &plain, 80);
+            let at = RouteAt::Listener(plain.clone());
+            self.add_route(&balancer, &plain, at, None, "", vec![front::to_https()], 0.0);
+        } else {
+            let legacy = self.add_group(&format!("{:.25}-legacy", name), 9090, 2);
+            rule(self, 20, "path-pattern /admin/*", vec![oidc(), behind_login], 0.2);
+            rule(self, 30, "path-pattern /old/*", vec![forward(&[(first, 90), (&legacy, 10)], None)], 0.1);
+        }
         rule(self, 40, "path-pattern /maintenance", vec![fixed_response()], 0.0);
         for (group, nth) in extra.iter().zip(1u32..) {
             let condition = format!("path-pattern /part-{nth}/*");
@@ -264,6 +288,7 @@ impl Universe {
             security_groups: vec!["sg-0lb".to_owned()],
         };
         self.load_balancers.insert(arn.clone(), balancer);
+        self.furnish(&arn);
         arn
     }
 
@@ -278,11 +303,13 @@ impl Universe {
         actions: Vec<Action>,
         traffic: f64,
     ) {
+        let furnished = self.balancers.get(balancer).and_then(|s| s.parts.listeners.iter().find(|l| l.arn == listener));
+        let port = furnished.map_or(443, |l| l.port);
         let route = Route {
             at: at.clone(),
             load_balancer: balancer.to_owned(),
             listener: listener.to_owned(),
-            port: Some(443),
+            port: Some(port),
             priority,
             conditions: (!condition.is_empty()).then(|| condition.to_owned()).into_iter().collect(),
             actions,
@@ -332,6 +359,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         blue: Blue { service: String::new(), desired_count: 0, target_groups: Vec::new() },
         clusters: BTreeMap::from([(cluster, cluster_arn)]),
         load_balancers: BTreeMap::new(),
+        balancers: BTreeMap::new(),
         target_groups: BTreeMap::new(),
         routes: BTreeMap::new(),
         services: BTreeMap::new(),
@@ -339,6 +367,8 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         subnets: dual.into_iter().chain(green).collect(),
         scaling: BTreeMap::new(),
         alarms: BTreeMap::new(),
+        messages: Vec::new(),
+        unborn_rules: BTreeMap::new(),
         traffic: Traffic {
             per_minute: PER_MINUTE,
             base_errors: 0.001,
@@ -346,6 +376,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
             epochs: Vec::new(),
             green_since: None,
         },
+        names: SimNames::default(),
         next_tick: now.duration_trunc(minute).unwrap_or(now) + minute,
         next_id: 0,
     }

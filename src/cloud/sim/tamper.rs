@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::elb::described;
+use super::names::key;
 use super::universe::{Universe, service_key};
-use crate::inventory::{Action, RouteAt, TargetGroup};
+use crate::inventory::{Action, Record, RouteAt, TargetGroup};
 
 /// A change by somebody else. It is not checked, not counted as a call and never a violation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,16 @@ pub enum Tamper {
     SetIpAddressType {
         load_balancer: String,
         ip_address_type: String,
+    },
+    /// Adds a record to a zone, or replaces the one of its name, type and identifier.
+    PutRecord {
+        zone: String,
+        record: Box<Record>,
+    },
+    /// Deletes a record by its name, type and identifier.
+    DeleteRecord {
+        zone: String,
+        record: Box<Record>,
     },
     /// Adds or replaces a target group, as it is described.
     PutTargetGroup(Box<TargetGroup>),
@@ -82,12 +93,22 @@ impl Universe {
                     found.ip_address_type.clone_from(ip_address_type);
                 }
             }
+            Tamper::PutRecord { zone, record } => self.tamper_record(zone, record, true),
+            Tamper::DeleteRecord { zone, record } => self.tamper_record(zone, record, false),
             Tamper::PutTargetGroup(group) => {
                 let fixed_targets = self.target_groups.get(&group.arn).map_or(0, |g| g.fixed_targets);
                 let stored = super::elb::SimGroup { group: (**group).clone(), fixed_targets };
                 self.target_groups.insert(group.arn.clone(), stored);
             }
         }
+    }
+
+    fn tamper_record(&mut self, zone: &str, record: &Record, put: bool) {
+        let Some(mut records) = self.names.zones.get(zone).map(|z| z.records.actual.clone()) else { return };
+        records.retain(|r| key(r) != key(record));
+        records.extend(put.then(|| record.clone()));
+        self.put_records(zone, records);
+        self.begin_change(zone);
     }
 
     fn set_weight(&mut self, at: &RouteAt, group: &str, weight: u32) {

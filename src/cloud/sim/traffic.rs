@@ -12,7 +12,7 @@ use rand_distr::{Binomial, Distribution, Poisson, StandardNormal};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use super::elb::forwards;
+use super::elb::{SimRoute, forwards};
 use super::faults::{failed, refused};
 use super::scenario::Scenario;
 use super::universe::{Universe, ViolationKind, is_ours, mixed, number_of};
@@ -125,16 +125,25 @@ impl Traffic {
 }
 
 impl Universe {
-    /// Whether any request can still go to blue: a route that is not ours gives it weight.
+    /// Whether any request can still go to blue: a route that is not ours gives it weight, or a record.
     pub(super) fn blue_is_needed(&self) -> bool {
-        let routes = self.routes.values().filter(|r| !is_ours(&r.tags)).map(|r| &r.route.actual);
+        if !self.names.zones.is_empty() {
+            return self.blue_is_named();
+        }
+        let reached = |r: &&SimRoute| !is_ours(&r.tags) && self.balancer_share(&r.route.actual.load_balancer) > 0.0;
+        let routes = self.routes.values().filter(reached).map(|r| &r.route.actual);
         let mut weighted = routes.flat_map(forwards).filter(|(_, weight)| *weight > 0);
         weighted.any(|(arn, _)| self.blue.target_groups.iter().any(|blue| blue == arn))
     }
 
+    /// Share of all requests that a route matches, by what records lead to its load balancer.
+    fn requests_of(&self, route: &SimRoute) -> f64 {
+        route.traffic * self.balancer_share(&route.route.actual.load_balancer)
+    }
+
     /// Notes a change of the split, and what about it must never be.
     pub(super) fn record_traffic(&mut self) {
-        let routes = self.routes.values().map(|r| (&r.route.actual, r.traffic));
+        let routes = self.routes.values().map(|r| (&r.route.actual, self.requests_of(r)));
         let mut flows = BTreeMap::new();
         for (arn, share) in split(routes) {
             let (healthy, registered) = self.target_counts(&arn);
@@ -173,9 +182,18 @@ impl Universe {
 
     /// The weights that no healthy target stands behind, and the requests that nobody answers.
     pub(super) fn unhealthy_weights(&self) -> Vec<(ViolationKind, String)> {
-        let mut found = Vec::new();
-        for stored in self.routes.values().filter(|r| !is_ours(&r.tags)) {
+        let mut found = self.unhealthy_records();
+        // What is ours matters from the moment that requests reach it: a probe never, a copy when records
+        // lead to its load balancer. Clients that mind no TTL are nobody's fault.
+        let reached = |r: &SimRoute| self.is_asked(&r.route.actual.load_balancer);
+        let matters = |r: &&SimRoute| reached(r) && (!is_ours(&r.tags) || self.requests_of(r) > 0.0);
+        for stored in self.routes.values().filter(matters) {
             let route = &stored.route.actual;
+            let requests = self.requests_of(stored);
+            if requests > 0.0 && self.balancer_is_deaf(&route.load_balancer) {
+                let what = format!("records lead to {}, which does not work", route.load_balancer);
+                found.push((ViolationKind::TrafficUnserved, what));
+            }
             let mut total = 0;
             for (arn, weight) in forwards(route).filter(|(_, weight)| *weight > 0) {
                 total += weight;
@@ -184,11 +202,11 @@ impl Universe {
                 if healthy == 0 {
                     found.push((ViolationKind::WeightWithoutHealth, what()));
                 }
-                if registered == 0 && stored.traffic > 0.0 {
+                if registered == 0 && requests > 0.0 {
                     found.push((ViolationKind::TrafficUnserved, what()));
                 }
             }
-            if total == 0 && stored.traffic > 0.0 && forwards(route).next().is_some() {
+            if total == 0 && requests > 0.0 && forwards(route).next().is_some() {
                 let what = format!("route {} gives no weight to anything", route.at.arn());
                 found.push((ViolationKind::TrafficUnserved, what));
             }

@@ -13,9 +13,12 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::balancers::SimBalancer;
 use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
+use super::names::SimNames;
+use super::notices::SimMessage;
 use super::scaling::SimScaling;
 use super::scenario::Scenario;
 use super::traffic::Traffic;
@@ -48,6 +51,9 @@ pub struct Universe {
     pub clusters: BTreeMap<String, String>,
     /// By ARN.
     pub load_balancers: BTreeMap<String, LoadBalancer>,
+    /// What these have beside their description, by ARN, and what is left of deleted ones.
+    #[serde(default)]
+    pub balancers: BTreeMap<String, SimBalancer>,
     /// By ARN.
     pub target_groups: BTreeMap<String, SimGroup>,
     /// By the ARN of the rule, or of the listener for its default action.
@@ -61,7 +67,16 @@ pub struct Universe {
     /// By resource.
     pub scaling: BTreeMap<String, SimScaling>,
     pub alarms: BTreeMap<String, Alarm>,
+    /// Messages that were sent to topics, oldest first.
+    #[serde(default)]
+    pub messages: Vec<SimMessage>,
+    /// Test rules that not every read shows yet, and when each will.
+    #[serde(default)]
+    pub unborn_rules: BTreeMap<String, DateTime<Utc>>,
     pub traffic: Traffic,
+    /// Hosted zones, where traffic moves by records.
+    #[serde(default)]
+    pub names: SimNames,
     /// The next full minute, in which auto scaling looks at the load.
     pub next_tick: DateTime<Utc>,
     pub next_id: u64,
@@ -81,11 +96,29 @@ pub struct Knobs {
     pub outage_after_s: u32,
     /// Rules that a load balancer may have, default actions not counted.
     pub rule_limit: usize,
+    /// Load balancers that the account may have in the region.
+    pub balancer_limit: usize,
+    /// Listeners that a load balancer may have.
+    pub listener_limit: usize,
+    /// How long a new load balancer is `provisioning`.
+    pub provisioning_s: u32,
+    /// How long a deleted load balancer keeps its target groups.
+    pub departing_s: u32,
 }
 
 impl Default for Knobs {
     fn default() -> Self {
-        Knobs { read_lag_ms: 0, call_ms: 80, rejects_mixed_families: false, outage_after_s: 300, rule_limit: 100 }
+        Knobs {
+            read_lag_ms: 0,
+            call_ms: 80,
+            rejects_mixed_families: false,
+            outage_after_s: 300,
+            rule_limit: 100,
+            balancer_limit: 50,
+            listener_limit: 50,
+            provisioning_s: 120,
+            departing_s: 30,
+        }
     }
 }
 
@@ -172,10 +205,11 @@ impl Universe {
         loop {
             let tasks = self.services.values().filter_map(|s| s.next_event(self.now)).min();
             let tick = (!self.scaling.is_empty()).then_some(self.next_tick);
-            let Some(due) = tasks.into_iter().chain(tick).min().filter(|due| *due <= to) else { break };
+            let answer = self.next_answer();
+            let Some(due) = tasks.into_iter().chain(tick).chain(answer).min().filter(|due| *due <= to) else { break };
             self.now = self.now.max(due);
             // A minute in which auto scaling changes nothing has no consequences.
-            if self.tick_scaling() || tasks == Some(due) {
+            if self.tick_scaling() || tasks == Some(due) || answer == Some(due) {
                 self.settle();
             }
         }
@@ -185,6 +219,7 @@ impl Universe {
     /// Draws all consequences of what the world did.
     pub fn settle(&mut self) {
         self.reconcile_services();
+        self.publish_names();
         self.record_traffic();
     }
 
@@ -247,8 +282,25 @@ impl Universe {
         // Auto scaling bears no tags here: whose it is, its service says.
         let owned = |s: &&SimScaling| self.services.get(&s.service).is_none_or(|of| shown(&of.service.actual.tags));
         let scaling: Vec<Value> = self.scaling.values().filter(owned).map(|s| json!(s.target)).collect();
+        let zones: Vec<Value> =
+            self.names.zones.values().map(|z| json!({ "zone": z.zone, "records": z.records.actual })).collect();
+        let tags_of = |arn: &String| self.balancers.get(arn).map(|s| s.parts.tags.clone()).unwrap_or_default();
+        let balancers: BTreeMap<&String, &LoadBalancer> =
+            self.load_balancers.iter().filter(|(arn, _)| shown(&tags_of(arn))).collect();
+        let parts: Vec<Value> = balancers
+            .keys()
+            .filter_map(|arn| self.anatomy(arn))
+            .map(|mut anatomy| {
+                anatomy.listeners.retain(|l| shown(&l.tags));
+                // Rules stand among the routes.
+                anatomy.listeners.iter_mut().for_each(|l| l.rules.clear());
+                json!(anatomy)
+            })
+            .collect();
         json!({
-            "load_balancers": self.load_balancers,
+            "zones": zones,
+            "load_balancers": balancers,
+            "anatomies": parts,
             "routes": routes,
             "target_groups": groups,
             "services": services,
