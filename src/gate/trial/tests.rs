@@ -124,6 +124,10 @@ fn a_handful_of_failures_is_enough() {
     for (share, slow, fast) in [(0.01, 2, 4), (0.05, 3, 6), (0.1, 4, 8), (0.25, 6, 14), (0.5, 12, 27), (0.75, 27, 67)] {
         assert_eq!((needed(share, 3), needed(share, 1)), (Some(slow), Some(fast)), "{share}");
     }
+    // Where blue is nearly gone, hardly anything is left to compare with.
+    for (share, slow) in [(0.9, 72), (0.95, 148), (0.99, 749)] {
+        assert_eq!(needed(share, 3), Some(slow), "{share}");
+    }
 }
 
 /// Counts of a side that may be: requests, and failures that may exceed them.
