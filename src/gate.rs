@@ -7,6 +7,27 @@
 //! This is a first gate: ceilings, and ratios to blue over the same minutes. It judges the whole
 //! window and its last five minutes, so a fault that begins late is not hidden by good hours before.
 //! A statistical judge will replace the insides of [`judge`]; its signature is the seam.
+//!
+//! That judge is in the modules here, and `migrate judge` runs it over past minutes: counts
+//! ([`ledger::Ledger`]) in, the verdict over time ([`course::Course`]) out. [`trial`] says why its
+//! promise holds.
+
+pub mod account;
+pub mod combination;
+pub mod count;
+pub mod course;
+pub mod dispersion;
+mod distribution;
+pub mod exposure;
+pub mod ledger;
+pub mod limit;
+pub mod outlook;
+pub mod share;
+pub mod silence;
+pub mod tail;
+pub mod trial;
+mod wealth;
+pub mod what_if;
 
 mod levels;
 

@@ -43,6 +43,7 @@
 //! rollback  lock + replay -> append Unwinding -> drive
 //! finish    lock + replay -> append Finishing -> drive
 //! status    replay without the lock -> report
+//! judge     counts of past minutes -> ledger -> course -> report
 //! drive     decide -> {perform | undo | shift | judge | record | wait}   until held, closed, stuck or interrupted
 //! ```
 //!

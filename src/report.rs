@@ -5,6 +5,7 @@
 
 pub mod diagnostic;
 pub mod history;
+pub mod judge;
 pub mod live;
 pub mod outcome;
 pub mod plan;

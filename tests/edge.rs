@@ -7,6 +7,7 @@
 mod aws;
 mod broken;
 mod hooks;
+mod judge;
 mod kills;
 mod lives;
 mod output;

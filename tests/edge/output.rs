@@ -39,6 +39,7 @@ fn help() {
       status    Where a run stands, and why
       history   The journal of a run, readable
       rehearse  The whole run on the simulated cloud, in virtual time
+      judge     Judge minutes that are past: the verdict over time, why, and what would change it
       unlock    Free a run whose holder is gone
 
     Options:
@@ -56,7 +57,7 @@ fn help() {
     "#);
     for verb in [
         "validate", "schema", "assess", "plan", "start", "advance", "rollback", "finish", "status", "history",
-        "rehearse", "unlock",
+        "rehearse", "judge", "unlock",
     ] {
         let done = place.run(&[verb, "--help"]).exits(0).says("Usage: migrate").says("--json");
         assert!(done.err.is_empty() && done.out.lines().all(|line| line.chars().count() <= 100), "{}", done.out);

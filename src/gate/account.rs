@@ -1,0 +1,180 @@
+//! Why the judge says what it says: the metric that drives the verdict, its counts and rates, the
+//! evidence against what is needed, in sentences that can be read at night.
+//!
+//! It computes nothing that the verdict rests on.
+
+use super::count::Pair;
+use super::course::Course;
+use super::ledger::{Ledger, Metric, Row, Test};
+use super::trial::{BETTORS, FAST_FALSE_ROLLBACK, WARNING};
+
+pub(super) fn condemned(ledger: &Ledger, course: &Course, minute: usize) -> String {
+    let numbers = with_the_worst(ledger, course, minute + 1);
+    let evidence = course.evidence.get(minute).copied().unwrap_or_default();
+    let needed = -ledger.false_rollback.ln();
+    if evidence.slow >= needed {
+        let (found, needed, declared) = (odds(evidence.slow), odds(needed), ledger.false_rollback * 100.0);
+        format!(
+            "{numbers}; the evidence against green is {found}, and a rollback at a declared chance of {declared}% needs {needed}"
+        )
+    } else {
+        let (found, needed) = (odds(evidence.fast), odds(-FAST_FALSE_ROLLBACK.ln()));
+        format!(
+            "{numbers}; the evidence of few minutes against green is {found}, and a rollback by few minutes needs {needed}"
+        )
+    }
+}
+
+pub(super) fn suspicious(ledger: &Ledger, course: &Course) -> String {
+    format!(
+        "{}; the evidence against green is {}: too much to go on (from {WARNING}) and too little to roll back (from {})",
+        with_the_worst(ledger, course, course.evidence.len()),
+        now(course),
+        odds(-ledger.false_rollback.ln())
+    )
+}
+
+pub(super) fn shared(ledger: &Ledger, course: &Course, metric: usize) -> String {
+    let broken = ledger.metrics.get(metric).map(described).unwrap_or_default();
+    format!("{}; both break the {broken}: not green's fault", numbers(ledger, course, metric))
+}
+
+pub(super) fn healthy(ledger: &Ledger, course: &Course) -> String {
+    let numbers = course.driver.map(|index| numbers(ledger, course, index)).unwrap_or_default();
+    let needed = odds(-ledger.false_rollback.ln());
+    format!("{numbers}; the evidence against green is {}, and a rollback needs {needed}", now(course))
+}
+
+pub(super) fn nothing_compared(ledger: &Ledger) -> String {
+    let requests = |side: fn(&Pair) -> f64| -> f64 {
+        let sides = ledger.minutes.iter().filter_map(Row::sides_or_nothing);
+        sides.map(|pair| side(&pair)).sum()
+    };
+    let (green, blue) = (requests(|p| p.green.requests), requests(|p| p.blue.requests));
+    let impossible = ledger.minutes.iter().any(Row::impossible);
+    match (green > 0.0, blue > 0.0) {
+        _ if ledger.minutes.is_empty() => "no minute has been seen".to_owned(),
+        (true, false) => {
+            format!("green answered {} requests and blue none: there is nothing to compare", number(green))
+        }
+        (false, true) => format!("green answered no request while blue answered {}", number(blue)),
+        (true, true) => "green and blue never answered requests in the same minute".to_owned(),
+        (false, false) if impossible => "only impossible numbers were reported".to_owned(),
+        (false, false) => "no requests were seen".to_owned(),
+    }
+}
+
+/// What a metric has seen, in words.
+pub fn numbers(ledger: &Ledger, course: &Course, index: usize) -> String {
+    let (Some(metric), Some(track)) = (ledger.metrics.get(index), course.tracks.get(index)) else {
+        return String::new();
+    };
+    let minutes = track.minutes;
+    match metric.test {
+        Test::Beside(_) | Test::Against(_) => {
+            format!("{} over {}, phi {:.2}", described(metric), rates(&track.seen, minutes), metric.phi)
+        }
+        Test::LevelBeside { .. } | Test::LevelAgainst { .. } => {
+            format!("{}: {} of {minutes} minutes speak against green", described(metric), track.against)
+        }
+    }
+}
+
+/// The driver's numbers, with those of its last minutes where these alone say it: good hours before a
+/// fault make its rate look harmless.
+fn with_the_worst(ledger: &Ledger, course: &Course, end: usize) -> String {
+    let Some(index) = course.driver else { return String::new() };
+    let numbers = numbers(ledger, course, index);
+    match ledger.metrics.get(index).and_then(|metric| worst_stretch(ledger, metric, end)) {
+        Some((minutes, seen)) => format!("{numbers}; in the last {}", rates(&seen, minutes)),
+        None => numbers,
+    }
+}
+
+/// The last minutes before `end` that one bettor would have chosen to bet on, where they are not all.
+fn worst_stretch(ledger: &Ledger, metric: &Metric, end: usize) -> Option<(u32, Pair)> {
+    let mut sums = [0.0; BETTORS];
+    let (mut seen, mut minutes) = (Pair::default(), 0);
+    let mut best = (0.0, 0, Pair::default());
+    for row in ledger.minutes.iter().take(end).rev() {
+        let Some(pair) = row.pair(metric.series) else { continue };
+        let bets = match metric.test {
+            Test::Beside(margin) => margin.bets(&pair, metric.phi),
+            Test::Against(limit) => limit.bets(&pair.green, metric.phi),
+            Test::LevelBeside { .. } | Test::LevelAgainst { .. } => None,
+        };
+        let Some(bets) = bets else { continue };
+        seen.green += pair.green;
+        seen.blue += pair.blue;
+        minutes += 1;
+        sums.iter_mut().zip(bets).for_each(|(sum, bet)| *sum += bet);
+        let highest = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if highest > best.0 {
+            best = (highest, minutes, seen);
+        }
+    }
+    (best.1 > 0 && best.1 < minutes).then_some((best.1, best.2))
+}
+
+fn now(course: &Course) -> String {
+    odds(course.evidence.last().map_or(0.0, |evidence| evidence.slow))
+}
+
+fn described(metric: &Metric) -> String {
+    match metric.test {
+        Test::Against(limit) => format!("{} of {}", metric.name, percent(limit.rate)),
+        _ => metric.name.clone(),
+    }
+}
+
+fn rates(seen: &Pair, minutes: u32) -> String {
+    let (green, blue) = (&seen.green, &seen.blue);
+    format!(
+        "{minutes} min: green {} ({} of {}), blue {} ({} of {})",
+        percent(green.rate()),
+        number(green.bad),
+        number(green.requests),
+        percent(blue.rate()),
+        number(blue.bad),
+        number(blue.requests),
+    )
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2}%", fraction * 100.0)
+}
+
+/// A count as people write it: a fraction only where there is one.
+fn number(count: f64) -> String {
+    if count.fract() == 0.0 { format!("{count:.0}") } else { format!("{count:.1}") }
+}
+
+/// Evidence as odds, such as `12.3`, or `10^8` where nobody reads the digits.
+pub fn odds(log: f64) -> String {
+    match log {
+        _ if log >= 1e5f64.ln() => format!("10^{:.0}", (log / std::f64::consts::LN_10 + 1e-9).floor()),
+        _ if log >= 100f64.ln() - 1e-9 => format!("{:.0}", log.exp()),
+        _ if log >= 0.1f64.ln() => format!("{:.1}", log.exp()),
+        _ => "less than 0.1".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odds_by_table() {
+        for (evidence, text) in [
+            (0.01f64, "less than 0.1"),
+            (1.0, "1.0"),
+            (12.34, "12.3"),
+            (100.0, "100"),
+            (4321.0, "4321"),
+            (2.5e6, "10^6"),
+        ] {
+            assert_eq!(odds(evidence.ln()), text);
+        }
+        assert_eq!(odds(1e6f64.ln()), "10^6");
+    }
+}

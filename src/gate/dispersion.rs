@@ -1,0 +1,103 @@
+//! Phi: by how much failures come in clusters.
+//!
+//! A retrying client or one bad connection makes many failures of one cause, all on one side. A test
+//! that takes them for independent rolls a healthy green back by a third of all such runs. Dividing the
+//! evidence by phi is exactly fair for clusters of up to phi, so phi is measured and not assumed: on
+//! blue, by its availability zones, over the last 24 hours. Zones serve the same traffic, so what one
+//! has more of than its share of the requests, beyond chance, is clustering. What hits all zones at once
+//! cancels here, as it does between green and blue.
+//!
+//! ```text
+//! phi = max(1, (sum_j sum_z (x_jz - S_j q_jz)^2 + 20) / (sum_j sum_z S_j q_jz (1 - q_jz) + 10))
+//! ```
+//!
+//! with x_jz the bad requests of zone z in minute j, S_j those of all zones, q_jz the zone's share of the
+//! minute's requests: observed over expected variance of a multinomial, with the weight of ten expected
+//! failures on 2.
+
+use serde::{Deserialize, Serialize};
+
+use super::count::{Count, Reported};
+
+/// Where there is one zone, or no history.
+pub const UNKNOWN: f64 = 2.0;
+/// Where failures are known to be independent; no estimate is lower.
+pub const INDEPENDENT: f64 = 1.0;
+const PRIOR_OBSERVED: f64 = 20.0;
+const PRIOR_EXPECTED: f64 = 10.0;
+
+/// The sums of the estimate, which a journal can hold instead of the minutes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Dispersion {
+    observed: f64,
+    expected: f64,
+    /// Most zones that had requests in one minute.
+    zones: u32,
+}
+
+impl Dispersion {
+    /// Takes one minute of all zones. A zone that reports nothing, or something impossible, is left out.
+    pub fn add(&mut self, zones: &[Reported]) {
+        let counts = || zones.iter().filter_map(Reported::count).filter(|zone| zone.requests > 0.0);
+        let mut all = Count::default();
+        let mut seen = 0;
+        for zone in counts() {
+            all += zone;
+            seen += 1;
+        }
+        self.zones = self.zones.max(seen);
+        for zone in counts() {
+            let share = zone.requests / all.requests;
+            let expected = all.bad * share;
+            self.observed += (zone.bad - expected).powi(2);
+            self.expected += expected * (1.0 - share);
+        }
+    }
+
+    /// At least 1.
+    pub fn phi(&self) -> f64 {
+        if self.zones < 2 {
+            return UNKNOWN;
+        }
+        ((self.observed + PRIOR_OBSERVED) / (self.expected + PRIOR_EXPECTED)).max(INDEPENDENT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn phi(minutes: &[&[(f64, f64)]]) -> f64 {
+        let mut dispersion = Dispersion::default();
+        for minute in minutes {
+            let zones: Vec<Reported> = minute.iter().map(|(n, x)| Reported::new(*n, *x)).collect();
+            dispersion.add(&zones);
+        }
+        dispersion.phi()
+    }
+
+    #[test]
+    fn by_hand() {
+        assert_eq!(phi(&[]), 2.0, "no history");
+        assert_eq!(phi(&[&[(100.0, 5.0)], &[(100.0, 0.0)]]), 2.0, "one zone");
+        assert_eq!(phi(&[&[(100.0, 0.0), (100.0, 0.0)]]), 2.0, "no failure says nothing");
+        // S = 10, q = 1/2: observed 2 x (8 - 5)^2 = 18, expected 2 x 10/4 = 5.
+        assert!((phi(&[&[(100.0, 8.0), (100.0, 2.0)]]) - 38.0 / 15.0).abs() < 1e-12);
+        // Unequal zones: S = 8, q = 3/4 and 1/4; as expected, so only the prior is observed.
+        assert!((phi(&[&[(300.0, 6.0), (100.0, 2.0)]]) - 20.0 / 13.0).abs() < 1e-12);
+        let even = [(1000.0, 10.0), (1000.0, 10.0)];
+        assert_eq!(phi(&[&even[..]; 100]), 1.0, "never below 1");
+        let odd = [(f64::NAN, 3.0), (100.0, 8.0), (100.0, 2.0)];
+        assert!((phi(&[&odd]) - 38.0 / 15.0).abs() < 1e-12, "an impossible zone is left out");
+    }
+
+    proptest! {
+        #[test]
+        fn any_history_has_a_phi(minutes in proptest::collection::vec(proptest::collection::vec((any::<f64>(), any::<f64>()), 0..4), 0..8)) {
+            let slices: Vec<&[(f64, f64)]> = minutes.iter().map(Vec::as_slice).collect();
+            prop_assert!(phi(&slices) >= 1.0);
+        }
+    }
+}

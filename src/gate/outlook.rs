@@ -1,0 +1,175 @@
+//! What the judge will see, before the run: minutes to detect, requests that fail meanwhile.
+//!
+//! In a minute with `n_green` and `n_blue` expected requests, the expected logarithm of the bet on factor
+//! g is `n_green p ln g - (n_green p + n_blue (p_blue + floor)) D_g`, with the bracket D_g of
+//! [`super::trial`]; the best bettor has to make up for the threshold, for being one of eight, for the
+//! part of the stake that was laid at the stage's start and for the metric's weight:
+//!
+//! ```text
+//! t = phi (ln 1/alpha + ln 8 + ln 1/w) / max_g [..]
+//! ```
+//!
+//! A mean field: half of all runs take longer. The cap on a minute and the fast evidence are included,
+//! because for an outage they decide.
+
+use serde::{Deserialize, Serialize};
+
+use super::count::{Count, Pair};
+use super::exposure::LAG_MINUTES;
+use super::trial::{BETTORS, CAP, FAST_FALSE_ROLLBACK, Margin};
+
+/// A stage as it is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Of both sides together.
+    pub requests_per_minute: f64,
+    /// Green's share of them, 0 to 1.
+    pub share: f64,
+    /// Blue's rate of bad requests.
+    pub blue_rate: f64,
+    pub margin: Margin,
+    pub phi: f64,
+    pub false_rollback: f64,
+    /// The part of the stake that is laid when the stage begins.
+    pub laid: f64,
+    /// The metric's weight in the combination.
+    pub weight: f64,
+}
+
+/// What to expect of one rate of bad requests on green.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Prospect {
+    pub green_rate: f64,
+    /// From the first bad minute to the verdict, CloudWatch's lag included; `None` where the judge never
+    /// sees it, because it is within the margin or nothing can be compared.
+    pub minutes: Option<f64>,
+    /// Requests expected to fail on green until then.
+    pub failed_requests: Option<f64>,
+}
+
+/// A stage's outlook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// For 2, 5 and 10 times blue's rate (of at least the margin's floor), and for a total outage.
+    pub prospects: [Prospect; 4],
+}
+
+/// Times blue's rate, as [`Outlook::prospects`] has them before the outage.
+pub const TIMES: [f64; 3] = [2.0, 5.0, 10.0];
+
+impl Traffic {
+    /// 6,000 requests a minute, 5 % on green, one failure in a thousand on blue; one stage of an hour.
+    pub fn example() -> Traffic {
+        Traffic {
+            requests_per_minute: 6000.0,
+            share: 0.05,
+            blue_rate: 0.001,
+            margin: Margin::ERRORS,
+            phi: 1.0,
+            false_rollback: 0.01,
+            laid: 0.5 + 0.5 / 60.0,
+            weight: 1.0,
+        }
+    }
+
+    /// Requests a minute on green.
+    pub fn green_requests(&self) -> f64 {
+        self.requests_per_minute * self.share
+    }
+
+    /// What a minute is expected to add to each bettor's logarithm.
+    fn expected(&self, green_rate: f64) -> Option<[f64; BETTORS]> {
+        let (green, blue) = (self.green_requests(), self.requests_per_minute * (1.0 - self.share));
+        let minute =
+            Pair { green: Count::new(green, green * green_rate), blue: Count::new(blue, blue * self.blue_rate) };
+        self.margin.bets(&minute, self.phi)
+    }
+
+    /// Minutes from the first bad one until the evidence suffices, the bad minutes themselves, without
+    /// CloudWatch's lag; `None` where it never does.
+    pub fn minutes_to_detect(&self, green_rate: f64) -> Option<f64> {
+        let bets = self.expected(green_rate.clamp(0.0, 1.0))?;
+        let best = bets.iter().copied().fold(0.0, f64::max);
+        if best <= 0.0 {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "eight")]
+        let handicap = (BETTORS as f64).ln() - self.laid.ln() - self.weight.ln();
+        let needed = |chance: f64| -chance.ln() + handicap;
+        // The capped evidence of all bettors together grows by at most e^CAP a minute.
+        let whole = -self.false_rollback.ln() - self.laid.ln() - self.weight.ln();
+        let slow = (needed(self.false_rollback) / best).max((whole / CAP).ceil());
+        let fast = needed(FAST_FALSE_ROLLBACK) / best;
+        Some(slow.min(fast).max(1.0))
+    }
+
+    fn prospect(&self, green_rate: f64) -> Prospect {
+        let minutes = self.minutes_to_detect(green_rate).map(|minutes| minutes + LAG_MINUTES);
+        let failed_requests = minutes.map(|minutes| minutes * self.green_requests() * green_rate);
+        Prospect { green_rate, minutes, failed_requests }
+    }
+
+    pub fn outlook(&self) -> Outlook {
+        let base = self.blue_rate.max(self.margin.floor);
+        let [two, five, ten] = TIMES.map(|times| self.prospect((times * base).min(1.0)));
+        Outlook { prospects: [two, five, ten, self.prospect(1.0)] }
+    }
+
+    /// The lowest rate on green that is expected to be seen within the bake, CloudWatch's lag included;
+    /// `None` where not even an outage is. A plan that asks a smaller question than this says so.
+    pub fn smallest_seen(&self, bake_minutes: f64) -> Option<f64> {
+        let seen = |rate: f64| self.prospect(rate).minutes.is_some_and(|minutes| minutes <= bake_minutes);
+        if !seen(1.0) {
+            return None;
+        }
+        let (mut unseen, mut found) = (0.0_f64, 1.0_f64);
+        // Minutes fall as the rate grows, so bisection finds the border.
+        for _ in 0..60 {
+            let middle = f64::midpoint(unseen, found);
+            if seen(middle) { found = middle } else { unseen = middle }
+        }
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 100 requests a second, 5 % on green, 0.5 % of them bad: the closed form gives 9.9 minutes.
+    #[test]
+    fn the_example_by_hand() {
+        let minutes = Traffic::example().minutes_to_detect(0.005).unwrap();
+        assert!((minutes - 9.9).abs() < 0.1, "{minutes}");
+    }
+
+    #[test]
+    fn an_outage_needs_a_minute_and_what_is_within_the_margin_is_never_seen() {
+        let traffic = Traffic::example();
+        assert_eq!(traffic.minutes_to_detect(1.0), Some(1.0));
+        assert_eq!(traffic.minutes_to_detect(0.0013), None);
+        assert_eq!(Traffic { share: 1.0, ..traffic }.minutes_to_detect(1.0), None, "nothing to compare with");
+        assert_eq!(Traffic { requests_per_minute: 0.0, ..traffic }.minutes_to_detect(1.0), None);
+        let outage = traffic.outlook().prospects[3];
+        assert_eq!((outage.minutes, outage.failed_requests), (Some(3.0), Some(900.0)));
+    }
+
+    #[test]
+    fn low_traffic_sees_only_what_is_large() {
+        let low = Traffic { requests_per_minute: 60.0, share: 0.01, ..Traffic::example() };
+        assert!(low.smallest_seen(60.0).unwrap() > 0.05);
+        assert_eq!(low.smallest_seen(1.0), None, "not even an outage, within the lag");
+        let high = Traffic { requests_per_minute: 60_000.0, share: 0.1, ..Traffic::example() };
+        let smallest = high.smallest_seen(60.0).unwrap();
+        assert!(smallest > 0.001_375 && smallest < 0.002, "{smallest}");
+    }
+
+    /// With two failures of one cause, twice the evidence is needed.
+    #[test]
+    fn phi_stretches_the_time() {
+        let traffic = Traffic::example();
+        let doubled = Traffic { phi: 2.0, ..traffic };
+        let ratio = doubled.minutes_to_detect(0.005).unwrap() / traffic.minutes_to_detect(0.005).unwrap();
+        assert!((ratio - 2.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,257 @@
+//! Which scenarios are measured, and the tables of them.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::latency::{self, Latency};
+use super::measure::{Measure, Phi, geometric_mean, measure, on_two_threads};
+use super::promise::{self, Cell, DECLARED, RPS, SHARES};
+use super::rules::Rule;
+use super::traffic::{Clusters, Scenario};
+
+pub const SEED: u64 = 20_261_123;
+const JUDGE: Rule = Rule::Judge { false_rollback: DECLARED, limit: None };
+/// Rates on a bad green; blue has 0.1 %.
+const RATES: [f64; 5] = [0.002, 0.005, 0.01, 0.05, 0.5];
+
+const RULES: [Rule; 16] = [
+    Rule::Argo { above: 0.01, limit: 0, guard: 0.0 },
+    Rule::Argo { above: 0.05, limit: 3, guard: 0.0 },
+    Rule::Argo { above: 0.01, limit: 3, guard: 0.0 },
+    Rule::Argo { above: 0.01, limit: 3, guard: 20.0 },
+    Rule::Flagger { threshold: 1 },
+    Rule::Flagger { threshold: 5 },
+    Rule::Flagger { threshold: 10 },
+    Rule::Consecutive { threshold: 5 },
+    Rule::Burn,
+    Rule::Kayenta,
+    Rule::PipeCd,
+    Rule::Peeking,
+    Rule::LindonMalek,
+    Rule::PlainEvidence,
+    JUDGE,
+    Rule::Judge { false_rollback: 0.05, limit: Some(0.005) },
+];
+
+/// The rules of the tables of single cases.
+const SHORT: [Rule; 9] = [
+    Rule::Argo { above: 0.01, limit: 3, guard: 0.0 },
+    Rule::Argo { above: 0.01, limit: 3, guard: 20.0 },
+    Rule::Flagger { threshold: 5 },
+    Rule::Burn,
+    Rule::Kayenta,
+    Rule::PipeCd,
+    Rule::LindonMalek,
+    JUDGE,
+    Rule::Judge { false_rollback: DECLARED, limit: Some(0.005) },
+];
+
+const CELLS: [(f64, f64, f64); 9] = [
+    (1.0, 0.5, 0.01),
+    (1.0, 0.5, 0.05),
+    (1.0, 0.1, 0.5),
+    (10.0, 0.1, 0.01),
+    (100.0, 0.05, 0.005),
+    (100.0, 0.05, 0.05),
+    (100.0, 0.5, 0.005),
+    (1000.0, 0.01, 0.005),
+    (1000.0, 0.01, 0.5),
+];
+
+/// One scenario under several rules.
+#[derive(Debug, Serialize)]
+pub struct Case {
+    pub name: String,
+    pub healthy: bool,
+    pub measures: Vec<Measure>,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub seed: u64,
+    pub runs_healthy: u32,
+    pub runs_bad: u32,
+    /// In the order of the grid's measures.
+    pub rules: Vec<String>,
+    /// In the order of the measures of all other cases.
+    pub rules_of_cases: Vec<String>,
+    pub promise: Vec<Cell>,
+    /// Twenty cells, healthy and at each rate.
+    pub grid: Vec<Case>,
+    pub cells: Vec<Case>,
+    pub robustness: Vec<Case>,
+    pub latency: Vec<Latency>,
+}
+
+impl Report {
+    pub fn measure(runs: u32, seed: u64) -> Report {
+        let bad = (runs / 10).max(1);
+        let promise = promise::cells(runs, 4, seed);
+        let mut grid = Vec::new();
+        for rate in [0.001].into_iter().chain(RATES) {
+            grid.extend(RPS.iter().flat_map(|rps| SHARES.map(|share| (rate, *rps, share))));
+        }
+        let grid = on_two_threads(&grid, |index, (rate, rps, share)| {
+            let healthy = *rate == 0.001;
+            let scenario = Scenario::hour(*rps, *share, *rate);
+            let runs = if healthy { runs } else { bad };
+            let measures = measure(&scenario, &RULES, Phi::Fixed(1.0), runs, seed + 1000 + index as u64);
+            Case { name: format!("{rps} rps, {}%, {}%", share * 100.0, rate * 100.0), healthy, measures }
+        });
+        let cells = on_two_threads(&CELLS, |index, (rps, share, rate)| {
+            let scenario = Scenario::hour(*rps, *share, *rate);
+            let measures = measure(&scenario, &SHORT, Phi::Fixed(1.0), bad, seed + 2000 + index as u64);
+            Case { name: format!("{rps} rps, {}%: {}%", share * 100.0, rate * 100.0), healthy: false, measures }
+        });
+        let robustness = on_two_threads(&robustness(), |index, (name, scenario, phi)| {
+            let healthy = scenario.green_rate <= scenario.blue_rate;
+            let runs = if healthy { runs / 4 } else { bad };
+            let measures = measure(scenario, &SHORT, *phi, runs.max(1), seed + 3000 + index as u64);
+            Case { name: (*name).to_owned(), healthy, measures }
+        });
+        let latency = latency::measure((runs / 20).max(1), seed + 4000);
+        let names = |rules: &[Rule]| rules.iter().map(Rule::name).collect();
+        Report {
+            seed,
+            runs_healthy: runs,
+            runs_bad: bad,
+            rules: names(&RULES),
+            rules_of_cases: names(&SHORT),
+            promise,
+            grid,
+            cells,
+            robustness,
+            latency,
+        }
+    }
+
+    pub fn markdown(&self) -> String {
+        let mut text = format!(
+            "# The judge beside its peers\n\nSynthetic minutes, seed {}. {} healthy runs in each cell, {} with a bad green. Blue fails \
+             0.1% of its requests unless said otherwise. Rates of peers are judged minute by minute. Flagger looks at its counter \
+             before the next measurement, so it takes a minute more than its threshold; PipeCD judges two-sided by default, so a \
+             green without failures beside a blue with some goes home.\n",
+            self.seed, self.runs_healthy, self.runs_bad
+        );
+        self.promise_table(&mut text);
+        self.grid_table(&mut text);
+        case_table(&mut text, "Single cells (found / median minutes / failed requests on green)", &self.cells);
+        case_table(
+            &mut text,
+            "Robustness, 100 requests/s, 10% unless said (healthy: false rollbacks; bad: found / median minutes / failed requests)",
+            &self.robustness,
+        );
+        self.latency_table(&mut text);
+        text
+    }
+
+    fn latency_table(&self, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "\n## Latency, {} runs (healthy: false rollbacks; slow: found / median minutes)\n\n| case | {} |\n|---|{}",
+            self.runs_healthy / 20,
+            latency::RULES.join(" | "),
+            "---|".repeat(latency::RULES.len())
+        );
+        for case in &self.latency {
+            let shown = case.rules.iter().map(|(found, minute)| match minute {
+                Some(minute) if !case.healthy => format!("{:.0}% / {minute}", found * 100.0),
+                _ => format!("{:.1}%", found * 100.0),
+            });
+            let _ = writeln!(text, "| {} | {} |", case.name, shown.collect::<Vec<String>>().join(" | "));
+        }
+    }
+
+    fn promise_table(&self, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "\n## The promise: false rollbacks of a healthy green over five stages, declared {}%\n\n| failures | worst of 20 cells | mean |\n|---|---|---|",
+            DECLARED * 100.0
+        );
+        for (kind, _, _) in promise::KINDS {
+            let cells: Vec<f64> =
+                self.promise.iter().filter(|cell| cell.kind == kind).map(|cell| cell.false_rollbacks).collect();
+            let (worst, mean) = worst_and_mean(&cells);
+            let _ = writeln!(text, "| {kind} | {worst:.3}% | {mean:.3}% |");
+        }
+    }
+
+    fn grid_table(&self, text: &mut String) {
+        text.push_str("\n## One stage of an hour, 20 cells (1, 10, 100, 1000 requests/s x 1, 5, 10, 25, 50%)\n\nDelay is the geometric mean over cells of the mean minutes, 60 where missed; failed requests are those on green until home.\n\n");
+        text.push_str("| rule | false rollbacks, worst cell / mean | cells >= 95% found: 0.2 / 0.5 / 1 / 5 / 50% | minutes at 0.5 / 1 / 5 / 50% | failed requests at 0.5 / 1 / 5 / 50% |\n|---|---|---|---|---|\n");
+        for (index, rule) in RULES.iter().enumerate() {
+            let of = |rate: usize| self.grid[rate * 20..(rate + 1) * 20].iter().map(move |case| &case.measures[index]);
+            let (worst, mean) = worst_and_mean(&of(0).map(|m| m.found).collect::<Vec<f64>>());
+            let joined = |from: usize, what: &dyn Fn(usize) -> String| {
+                (from..=RATES.len()).map(what).collect::<Vec<String>>().join(" / ")
+            };
+            let found = joined(1, &|rate| of(rate).filter(|m| m.found >= 0.95).count().to_string());
+            let minutes = joined(2, &|rate| format!("{:.1}", geometric_mean(of(rate).map(|m| m.mean_minutes))));
+            let failed = joined(2, &|rate| format!("{:.0}", geometric_mean(of(rate).map(|m| m.failed))));
+            let _ = writeln!(text, "| {} | {worst:.2} / {mean:.2}% | {found} | {minutes} | {failed} |", rule.name());
+        }
+    }
+}
+
+/// In per cent.
+fn worst_and_mean(parts: &[f64]) -> (f64, f64) {
+    (parts.iter().copied().fold(0.0, f64::max) * 100.0, parts.iter().sum::<f64>() / parts.len() as f64 * 100.0)
+}
+
+fn case_table(text: &mut String, title: &str, cases: &[Case]) {
+    let names: Vec<String> = SHORT.iter().map(Rule::name).collect();
+    let _ = writeln!(text, "\n## {title}\n\n| case | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
+    for case in cases {
+        let shown = case.measures.iter().map(|m| {
+            if case.healthy {
+                return format!("{:.2}%", m.found * 100.0);
+            }
+            let median = m.median_minutes.map_or_else(|| "-".to_owned(), |minutes| format!("{minutes:.0}"));
+            let early = if m.early > 0.0 { format!(" (early {:.1}%)", m.early * 100.0) } else { String::new() };
+            format!("{:.0}% / {median} / {:.0}{early}", m.found * 100.0, m.failed)
+        });
+        let _ = writeln!(text, "| {} | {} |", case.name, shown.collect::<Vec<String>>().join(" | "));
+    }
+}
+
+/// What goes wrong in practice.
+fn robustness() -> Vec<(&'static str, Scenario, Phi)> {
+    let one = Phi::Fixed(1.0);
+    let measured = Phi::Estimated { shared_by: 4 };
+    let healthy = || Scenario::hour(100.0, 0.1, 0.001);
+    let both = |rate: f64| Scenario { blue_rate: rate, green_rate: rate, ..healthy() };
+    let clustered = |clusters: Clusters| Scenario { clusters, ..healthy() };
+    let late = |green_rate: f64| Scenario { onset: 30, green_rate, ..healthy() };
+    let big = Scenario { clusters: Clusters::Of(10.0), ..Scenario::hour(1000.0, 0.5, 0.001) };
+    vec![
+        ("0.8% on both", both(0.008), one),
+        ("2% on both", both(0.02), one),
+        ("outage of 5 min, 5% on both", Scenario { outage: Some((30..35, 0.05)), ..healthy() }, one),
+        ("gamma noise common to both", Scenario { noise: Some(2.0), ..healthy() }, one),
+        ("clusters of 3, phi 1", clustered(Clusters::Of(3.0)), one),
+        ("clusters of 3, phi measured", clustered(Clusters::Of(3.0)), measured),
+        ("clusters of 10, phi 1", clustered(Clusters::Of(10.0)), one),
+        ("clusters of 10, phi measured", clustered(Clusters::Of(10.0)), measured),
+        ("geometric 5, phi 1", clustered(Clusters::Geometric(5.0)), one),
+        ("geometric 5, phi measured", clustered(Clusters::Geometric(5.0)), measured),
+        ("1000 rps, 50%, clusters of 10, phi 1", big.clone(), one),
+        ("1000 rps, 50%, clusters of 10, phi measured", big, measured),
+        (
+            "bad: 0.5%, clusters of 3, phi measured",
+            Scenario { green_rate: 0.005, ..clustered(Clusters::Of(3.0)) },
+            measured,
+        ),
+        (
+            "bad: 5%, geometric 5, phi measured",
+            Scenario { green_rate: 0.05, ..clustered(Clusters::Geometric(5.0)) },
+            measured,
+        ),
+        ("bad from minute 30: 0.5%", late(0.005), one),
+        ("bad from minute 30: 5%", late(0.05), one),
+        ("bad from minute 30: 0.5%, 1000 rps, 50%", Scenario { onset: 30, ..Scenario::hour(1000.0, 0.5, 0.005) }, one),
+        ("stages 1/5/10/25/50% x 12 min: 0.5%", promise::ladder(100.0, 0.005), one),
+        ("the same stages, 1% from the 25% stage on", Scenario { onset: 36, ..promise::ladder(100.0, 0.01) }, one),
+    ]
+}
