@@ -65,7 +65,7 @@ struct PlaybookArgs {
 #[derive(Debug, Clone, Args)]
 struct SandboxArgs {
     /// Use the embedded, simulated cloud: healthy, green-errors, green-slow, green-unreachable,
-    /// metrics-outage or throttled
+    /// metrics-outage, throttled or families-refused
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = "healthy")]
     sandbox: Option<Scenario>,
     /// Seed of the simulated cloud
@@ -161,7 +161,7 @@ enum Verb {
     Rehearse {
         #[command(flatten)]
         playbook: PlaybookArgs,
-        /// healthy, green-errors, green-slow, green-unreachable, metrics-outage or throttled
+        /// healthy, green-errors, green-slow, green-unreachable, metrics-outage, throttled or families-refused
         #[arg(long, default_value_t = Scenario::Healthy)]
         scenario: Scenario,
         /// Seed of the simulated cloud

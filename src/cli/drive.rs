@@ -15,11 +15,11 @@ use crate::execute::ask::{self, Ask, Retire, Return};
 use crate::execute::decide::left_to_do;
 use crate::execute::{Run, Stop, removes_green};
 use crate::gate::Verdict;
-use crate::journal::progress::Phase;
+use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{self, JournalError, RunStore};
 use crate::journal::{Event, Record};
 use crate::report::live::Live;
-use crate::report::outcome::{Failure, Outcome, Verb, ending, object, standing};
+use crate::report::outcome::{Ending, Failure, Outcome, Verb, ending, object, standing};
 use crate::report::plan::savings;
 use crate::report::{Form, err, out};
 
@@ -41,16 +41,34 @@ pub(super) fn drive(
     records: &[Record],
     verb_body: impl FnOnce(&mut Run) -> Result<Stop, JournalError>,
 ) -> Result<Outcome, Failure> {
+    let (ending, progress) = driven(common, verb, site, store, records, verb_body)?;
+    tell(common, &ending, &progress);
+    Ok(ending.outcome)
+}
+
+/// Drives a run with everything around it.
+pub(super) fn driven(
+    common: &Common,
+    verb: Verb,
+    site: &Site,
+    store: &mut RunStore,
+    records: &[Record],
+    verb_body: impl FnOnce(&mut Run) -> Result<Stop, JournalError>,
+) -> Result<(Ending, Progress), Failure> {
     let progress = store::replay(records)?.ok_or_else(|| Failure::new(Outcome::Error, "the journal is empty"))?;
     let mut live = Live::new(common.form(), site.pace());
     let mut run = Run::new(site.cloud(), site.clock(), site.errands(), standing, store, &mut live, progress);
     let stop = verb_body(&mut run)?;
     let progress = run.progress;
     drop(live);
-    let ending = ending(verb, &stop, &progress);
+    Ok((ending(verb, &stop, &progress), progress))
+}
+
+/// Reports how a verb ended.
+pub(super) fn tell(common: &Common, ending: &Ending, progress: &Progress) {
     match common.form() {
         Form::Text => {
-            let share = crate::report::outcome::green_share(&progress);
+            let share = crate::report::outcome::green_share(progress);
             out(&format!(
                 "{}: {} ({}stage {} of {}, green {share}%)",
                 progress.header.run,
@@ -60,7 +78,7 @@ pub(super) fn drive(
                 progress.stages()
             ));
             out(&format!("  {}", ending.reason));
-            let left = left_to_do(&progress);
+            let left = left_to_do(progress);
             if ending.outcome == Outcome::Drift {
                 out("  what to do: put it back as expected and repeat the command; nothing of it is overwritten");
             }
@@ -78,10 +96,9 @@ pub(super) fn drive(
                 out(list.trim_end());
             }
         }
-        Form::Json => out(&object(&ending, &progress).to_string()),
+        Form::Json => out(&object(ending, progress).to_string()),
         Form::Events => {}
     }
-    Ok(ending.outcome)
 }
 
 /// Opens the chosen run for moving it.

@@ -3,6 +3,7 @@
 use super::assess::{look, refusal, show};
 use super::drive::finish_run;
 use super::site::{Site, ear};
+use super::start::families_refused;
 use super::{Common, PlaybookArgs, playbook};
 use crate::cloud::sim::Scenario;
 use crate::execute::ask::{self, Ask};
@@ -12,6 +13,7 @@ use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{JournalError, Store};
 use crate::journal::{Event, FORMAT, Header, Record};
 use crate::plan::digest;
+use crate::playbook::Playbook;
 use crate::report::history::object as event_object;
 use crate::report::live::Live;
 use crate::report::outcome::{Failure, Outcome, Verb, ending, object, standing};
@@ -35,8 +37,42 @@ pub(super) fn rehearse(
     let read = playbook::read(args)?;
     let site = Site::rehearsal(&read.playbook, scenario, seed, ear()?);
     err(&format!("rehearsing {} on the sandbox: {scenario} ({}), seed {seed}", read.name, scenario.description()));
-    let assessed = look(&site, &read.playbook)?;
-    show(&assessed.findings, &read);
+    let begun = site.clock().now();
+    let (mut stop, mut progress) = told(common, &site, &read, &read.playbook, scenario, seed)?;
+    if let Some(fallen) = read.playbook.fallen_back().filter(|_| families_refused(&progress)) {
+        err(&format!("note: the load balancer refuses the mixture; falling back to `{}`", fallen.shift.name()));
+        (stop, progress) = told(common, &site, &read, &fallen, scenario, seed)?;
+    }
+    let ending = ending(Verb::Rehearse, &stop, &progress);
+    match common.form() {
+        Form::Text => {
+            let took = (progress.last.1 - begun).to_std().unwrap_or_default();
+            let took = humantime::format_duration(std::time::Duration::from_secs(took.as_secs()));
+            out(&format!(
+                "{}: {} after {took} of simulated time ({} records)",
+                progress.header.run,
+                progress.state(),
+                progress.last.0
+            ));
+            out(&format!("  {}", ending.reason));
+        }
+        Form::Json => out(&object(&ending, &progress).to_string()),
+        Form::Events => {}
+    }
+    Ok(ending.outcome)
+}
+
+/// One run of this playbook from its plan to its end, or to where it holds.
+fn told(
+    common: &Common,
+    site: &Site,
+    read: &playbook::Read,
+    playbook: &Playbook,
+    scenario: Scenario,
+    seed: u64,
+) -> Result<(Stop, Progress), Failure> {
+    let assessed = look(site, playbook)?;
+    show(&assessed.findings, read);
     let Some(plan) = assessed.plan.filter(|_| !blocks(&assessed.findings)) else {
         return Err(refusal(&assessed.findings));
     };
@@ -60,26 +96,9 @@ pub(super) fn rehearse(
     let mut live = Live::new(common.form(), site.pace());
     let mut store = Forgetful;
     let mut run = Run::new(site.cloud(), site.clock(), site.errands(), standing, &mut store, &mut live, progress);
-    let stop = whole(&mut run, &site)?;
+    let stop = whole(&mut run, site)?;
     let progress = run.progress;
-    drop(live);
-    let ending = ending(Verb::Rehearse, &stop, &progress);
-    match common.form() {
-        Form::Text => {
-            let took = (progress.last.1 - begun).to_std().unwrap_or_default();
-            let took = humantime::format_duration(std::time::Duration::from_secs(took.as_secs()));
-            out(&format!(
-                "{}: {} after {took} of simulated time ({} records)",
-                progress.header.run,
-                progress.state(),
-                progress.last.0
-            ));
-            out(&format!("  {}", ending.reason));
-        }
-        Form::Json => out(&object(&ending, &progress).to_string()),
-        Form::Events => {}
-    }
-    Ok(ending.outcome)
+    Ok((stop, progress))
 }
 
 /// Start, every stage with its approval, finish.

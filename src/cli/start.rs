@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::assess::{load, look, refusal, show};
-use super::drive::drive;
+use super::drive::{drive, driven, tell};
 use super::runs::state_dir;
 use super::site::{Site, ear};
 use super::{Common, PlaybookArgs, SandboxArgs, playbook};
@@ -19,7 +19,7 @@ use crate::operation::Operation;
 use crate::plan::{Plan, digest};
 use crate::playbook::Playbook;
 use crate::report::history::object;
-use crate::report::outcome::{Failure, Outcome, Verb};
+use crate::report::outcome::{Ending, Failure, Outcome, Verb};
 use crate::report::{Form, err, out};
 
 pub(super) fn start(
@@ -121,22 +121,23 @@ fn begin_or_fall_back(
     read: &playbook::Read,
     sandbox: Option<String>,
 ) -> Result<Outcome, Failure> {
-    let outcome = begin(common, site, store, records, plan, read, sandbox.clone())?;
-    let (Outcome::Blocked, Some(fallen)) = (outcome, read.playbook.fallen_back()) else { return Ok(outcome) };
-    let records = store::read(dir)?.unwrap_or_default();
-    if !store::replay(&records)?.is_some_and(|p| families_refused(&p)) {
-        return Ok(outcome);
+    let (mut ending, mut progress) = begin(common, site, store, records, plan, read, sandbox.clone())?;
+    if let Some(fallen) = read.playbook.fallen_back().filter(|_| families_refused(&progress)) {
+        err(&format!("note: the load balancer refuses the mixture; falling back to `{}`", fallen.shift.name()));
+        let records = store::read(dir)?.unwrap_or_default();
+        let plan = checked(site, read, &fallen, None)?;
+        (ending, progress) = begin(common, site, store, &records, plan, read, sandbox)?;
     }
-    err(&format!("note: the load balancer refuses the mixture; falling back to `{}`", fallen.shift.name()));
-    let plan = checked(site, read, &fallen, None)?;
-    begin(common, site, store, &records, plan, read, sandbox)
+    tell(common, &ending, &progress);
+    Ok(ending.outcome)
 }
 
 /// Whether a run ended at home because green's groups cannot stand beside blue's in one action.
-fn families_refused(progress: &Progress) -> bool {
+pub(super) fn families_refused(progress: &Progress) -> bool {
     let plan = &progress.header.plan;
     let probe = |id: &String| matches!(plan.operation(id), Some(Operation::AssociateGreen(_)));
-    let refused = progress.operations.iter().any(|(id, attempt)| probe(id) && !attempt.done);
+    let at_home = progress.phase == Phase::RolledBack;
+    let refused = at_home && progress.operations.iter().any(|(id, attempt)| probe(id) && !attempt.done);
     let because = |(cause, why): &(Cause, String)| *cause == Cause::Refused && !why.contains("TooMany");
     refused && progress.unwinding.as_ref().is_some_and(because)
 }
@@ -187,7 +188,7 @@ fn begin(
     plan: Plan,
     read: &playbook::Read,
     sandbox: Option<String>,
-) -> Result<Outcome, Failure> {
+) -> Result<(Ending, Progress), Failure> {
     if !records.is_empty() {
         // A run that was rolled back is put aside; another process may have begun one meanwhile.
         if store::replay(records)?.is_some_and(|p| p.phase != Phase::RolledBack) {
@@ -215,5 +216,5 @@ fn begin(
     if common.form() == Form::Events {
         out(&object(&record).to_string());
     }
-    drive(common, Verb::Start, site, store, &[record], |run| run.drive())
+    driven(common, Verb::Start, site, store, &[record], |run| run.drive())
 }

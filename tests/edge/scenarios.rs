@@ -7,10 +7,16 @@ fn expected(scenario: &str, playbook: &str) -> (i32, &'static str, &'static str)
     match scenario {
         // ECS itself gives the rollout up, and goes back; and the run with it.
         "green-unreachable" if playbook == "internal-cloud-map" => (5, "rolled_back", "rolled_back"),
+        // Only what moves traffic within a load balancer's actions asks it for the mixture.
+        "families-refused" if !by_another_way(playbook) => (3, "blocked", "rolled_back"),
         "green-errors" | "green-slow" => (5, "rolled_back", "rolled_back"),
         "green-unreachable" | "metrics-outage" => (4, "held", "held"),
         _ => (0, "ok", "finished"),
     }
+}
+
+fn by_another_way(playbook: &str) -> bool {
+    ["route53-weighted", "nlb-swap", "internal-cloud-map", "internal-fleets"].contains(&playbook)
 }
 
 fn every_playbook(scenario: &str) {
@@ -56,6 +62,26 @@ fn metrics_outage() {
 #[test]
 fn throttled() {
     every_playbook("throttled");
+}
+
+#[test]
+fn families_refused() {
+    every_playbook("families-refused");
+}
+
+/// Where the mixture is refused, a playbook with a fallback goes on with it.
+#[test]
+fn a_fallback_takes_over_where_the_mixture_is_refused() {
+    let place = Place::new();
+    let text = super::WEB.replace("listener_weights: {}", "listener_weights: { fallback: { dns_weights: {} } }");
+    place.write("web.yaml", &text);
+    let done = place.run(&["rehearse", "web.yaml", "--scenario", "families-refused", "--json"]).exits(0);
+    assert!(done.err.contains("falling back to `dns_weights`"), "{}", done.err);
+    assert_eq!(done.object()["state"], "finished");
+    place.run(&["start", "web.yaml", "--sandbox=families-refused"]).exits(0);
+    place.run(&["start", "web.yaml"]).exits(0);
+    place.run(&["advance", "web.yaml"]).exits(0);
+    place.run(&["rollback"]).exits(0);
 }
 
 /// The same seed is the same run; another seed is another.

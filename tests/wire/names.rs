@@ -137,3 +137,23 @@ fn a_ttl_that_somebody_else_changed_is_drift_and_is_left_alone() {
     let kept: Vec<Value> = foreign.into_iter().filter(|r| r["Type"] == "CNAME").collect();
     assert_eq!(records(&estate).into_iter().filter(|r| r["Type"] == "CNAME").collect::<Vec<_>>(), kept);
 }
+
+/// A load balancer that refuses both families in one action: what was made for it is gone, and the run
+/// that stands there moves by records.
+#[test]
+fn a_refused_mixture_falls_back_to_records() {
+    let estate = estate("fallback.test");
+    let (listeners, before) = (estate.snapshot(), records(&estate));
+    let way = format!("listener_weights: {{ fallback: {{ dns_weights: {{ zone: {} }} }} }}", estate.id("zone"));
+    let text = estate.playbook().replace("listener_weights: {}", &way);
+    estate.write_playbook("playbook.yaml", &text);
+    estate.switch("reject-mixed", &json!({"on": true}));
+    started(&estate);
+    assert_eq!(estate.migrate(&["start", "playbook.yaml"]).expect(0).word("state"), "ready");
+    estate.snapshot().assert_same_as(&listeners);
+    estate.migrate(&["advance", "playbook.yaml"]).expect(0);
+    assert_eq!(weights(&estate), expected(90, 10));
+    estate.migrate(&["rollback", "--remove-green"]).expect(0);
+    assert_eq!(records(&estate), before);
+    estate.snapshot().assert_same_as(&listeners);
+}

@@ -26,7 +26,7 @@ use crate::inventory::{
     Action, Alarm, Container, ForwardConfig, GroupStickiness, LoadBalancer, RollingUpdate, Route, RouteAt,
     ScalableTarget, Service, ServiceLoadBalancer, Suspension, TargetGroup, TaskDefinition, WeightedGroup,
 };
-use crate::playbook::{Playbook, Shift};
+use crate::playbook::{DnsWeights, Fallback, ListenerWeights, Playbook, Shift};
 
 /// Version of the structure that is saved.
 pub(super) const FORMAT: u32 = 1;
@@ -60,12 +60,13 @@ impl Universe {
         universe.add_blue(playbook, &groups);
         match &playbook.shift {
             Shift::ListenerSwap(_) => universe.add_listeners(playbook, &groups),
-            Shift::DnsWeights(wish) => {
+            Shift::ListenerWeights(_) | Shift::DnsWeights(_) | Shift::InPlace(_) => {
                 universe.add_routes(playbook, &groups);
-                let blue = groups.iter().flat_map(|g| universe.load_balancers_of(g)).next();
-                universe.add_names(wish, &blue.unwrap_or_default());
             }
-            Shift::ListenerWeights(_) | Shift::InPlace(_) => universe.add_routes(playbook, &groups),
+        }
+        if let Some(wish) = by_names(playbook, scenario) {
+            let blue = groups.iter().flat_map(|g| universe.load_balancers_of(g)).next();
+            universe.add_names(wish, &blue.unwrap_or_default());
         }
         universe.add_scaling(playbook);
         for name in &playbook.health.alarms {
@@ -271,7 +272,7 @@ impl Universe {
         rule(self, 10, "path-pattern /api/*", vec![forward(&[(first, 1)], None)], 0.3);
         let unsticky = GroupStickiness { enabled: Some(false), duration_seconds: None };
         let behind_login = Action { order: Some(2), ..forward(&[(first, 1)], Some(unsticky)) };
-        if let Shift::DnsWeights(dns) = &playbook.shift {
+        if let Some(dns) = by_names(playbook, self.scenario) {
             rule(self, 20, "path-pattern /admin/*", vec![front::cognito(), behind_login], 0.2);
             let old = rule(self, 30, "path-pattern /old/*", vec![forward(&[(first, 1)], None)], 0.1);
             self.furnish_transform(&balancer, &old);
@@ -358,6 +359,17 @@ impl Universe {
     }
 }
 
+/// How traffic will move by records, if it will.
+fn by_names(playbook: &Playbook, scenario: Scenario) -> Option<&DnsWeights> {
+    match &playbook.shift {
+        Shift::DnsWeights(wish) => Some(wish),
+        Shift::ListenerWeights(ListenerWeights { fallback: Some(Fallback::DnsWeights(wish)), .. }) => {
+            (scenario == Scenario::FamiliesRefused).then_some(wish)
+        }
+        _ => None,
+    }
+}
+
 fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>) -> Universe {
     let region = playbook.region.clone().unwrap_or_else(|| REGION.to_owned());
     let cluster = short(&playbook.service.cluster).to_owned();
@@ -376,7 +388,7 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
             region,
             expires: None,
         },
-        knobs: Knobs::default(),
+        knobs: Knobs { rejects_mixed_families: scenario == Scenario::FamiliesRefused, ..Knobs::default() },
         faults: Vec::new(),
         calls: CallLog::default(),
         violations: Vec::new(),

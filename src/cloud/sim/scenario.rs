@@ -17,16 +17,18 @@ pub enum Scenario {
     GreenUnreachable,
     MetricsOutage,
     Throttled,
+    FamiliesRefused,
 }
 
 impl Scenario {
-    pub const ALL: [Scenario; 6] = [
+    pub const ALL: [Scenario; 7] = [
         Scenario::Healthy,
         Scenario::GreenErrors,
         Scenario::GreenSlow,
         Scenario::GreenUnreachable,
         Scenario::MetricsOutage,
         Scenario::Throttled,
+        Scenario::FamiliesRefused,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Scenario {
             Scenario::GreenUnreachable => "green-unreachable",
             Scenario::MetricsOutage => "metrics-outage",
             Scenario::Throttled => "throttled",
+            Scenario::FamiliesRefused => "families-refused",
         }
     }
 
@@ -49,6 +52,9 @@ impl Scenario {
             Scenario::GreenUnreachable => "green's tasks run, but its targets never become healthy",
             Scenario::MetricsOutage => "CloudWatch stops answering some minutes after green first receives traffic",
             Scenario::Throttled => "about every third call is refused because there are too many",
+            Scenario::FamiliesRefused => {
+                "the load balancer refuses target groups of both address families in one action"
+            }
         }
     }
 }
