@@ -157,3 +157,32 @@ fn a_refused_mixture_falls_back_to_records() {
     assert_eq!(records(&estate), before);
     estate.snapshot().assert_same_as(&listeners);
 }
+
+/// Network Load Balancers move by records too: the copy has blue's listeners, and flows are counted.
+#[test]
+fn two_network_load_balancers_share_the_records() {
+    let estate = Estate::seed(&["--network", "--zone", "network.test"]);
+    let way = format!("dns_weights: {{ zone: {} }}", estate.id("zone"));
+    estate.write_playbook("playbook.yaml", &estate.playbook().replace("listener_weights: {}", &way));
+    let (listeners, before) = (estate.listeners(), records(&estate));
+    estate.start().expect(0);
+    let query = "LoadBalancers[?LoadBalancerName=='web-ipv6'] | [0]";
+    let copy = estate.aws(&["elbv2", "describe-load-balancers", "--query", query]);
+    assert_eq!(copy["Type"], "network", "{copy:#}");
+    let arn = copy["LoadBalancerArn"].as_str().expect("an ARN");
+    let copied = estate.aws(&["elbv2", "describe-listeners", "--load-balancer-arn", arn])["Listeners"].clone();
+    let ports = |of: &[Value]| {
+        let mut ports: Vec<_> = of.iter().map(|l| (l["Port"].as_u64(), l["Protocol"].to_string())).collect();
+        ports.sort();
+        ports
+    };
+    assert_eq!(ports(copied.as_array().expect("listeners")), ports(&listeners));
+    assert_eq!(estate.listeners(), listeners, "blue's listeners are not touched");
+    estate.green_flows();
+    let advanced = estate.migrate(&["advance"]).expect(0);
+    assert!(advanced.said().contains("flows"), "{}", advanced.said());
+    estate.migrate(&["rollback", "--remove-green"]).expect(0);
+    assert_eq!(records(&estate), before);
+    assert_eq!(estate.listeners(), listeners);
+    assert_eq!(estate.aws(&["elbv2", "describe-load-balancers", "--query", query]), Value::Null);
+}
