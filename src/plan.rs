@@ -7,6 +7,7 @@
 
 mod balancer;
 mod dns;
+mod green;
 mod in_place;
 mod listener;
 mod savings;

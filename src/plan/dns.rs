@@ -1,10 +1,8 @@
 //! Weighted Route 53 records over two load balancers.
 
-use super::{
-    Planned, Steps, attributes, balancer, clone_service, copy_scaling, drain_seconds, hold_blue, loosen_green,
-    new_target_group, new_task_definition, retire, taking_part,
-};
-use crate::inventory::{Inventory, Suspension};
+use super::green::{follow_scaling, stand_up, twins};
+use super::{Planned, Steps, balancer, drain_seconds, retire, taking_part};
+use crate::inventory::Inventory;
 use crate::operation::Operation;
 use crate::playbook::Playbook;
 
@@ -13,34 +11,11 @@ pub(super) fn steps(playbook: &Playbook, inventory: &Inventory) -> Steps {
 }
 
 fn prepare(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
-    let mut prepare = Vec::new();
-    let mut add = |id: String, operation: Operation| prepare.push(Planned::new(id, operation));
-    for (index, group) in taking_part(inventory).into_iter().enumerate() {
-        let new = new_target_group(playbook, group);
-        add(format!("create-target-group-{}", index + 1), Operation::CreateTargetGroup(new));
-        let attributes = attributes(group);
-        if !attributes.is_empty() {
-            let operation = Operation::SetAttributes { blue: group.arn.clone(), attributes };
-            add(format!("set-target-group-attributes-{}", index + 1), operation);
-        }
-    }
+    let mut prepare = twins(playbook, &taking_part(inventory));
     prepare.extend(balancer::steps(playbook, inventory));
-    let mut add = |id: String, operation: Operation| prepare.push(Planned::new(id, operation));
-    add("register-task-definition".into(), Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)));
-    if let Some(scaling) = &inventory.scaling {
-        let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
-        add("hold-blue-scaling".into(), Operation::HoldScaling(hold));
-    }
-    add("create-service".into(), Operation::CreateService(clone_service(playbook, inventory)));
-    add("await-green".into(), Operation::AwaitGreen { timeout: playbook.health.start_timeout });
-    if let Some(scaling) = &inventory.scaling {
-        add("copy-scaling".into(), Operation::CopyScaling(copy_scaling(playbook, inventory, scaling)));
-        let held = scaling.suspended.without_shrinking();
-        if let Some(hold) = loosen_green(playbook, inventory, scaling, Suspension::ALL, held) {
-            add("hold-green-scaling".into(), Operation::HoldScaling(hold));
-        }
-    }
-    add("join-records".into(), Operation::JoinRecords);
+    prepare.extend(stand_up(playbook, inventory));
+    prepare.extend(follow_scaling(playbook, inventory));
+    prepare.push(Planned::new("join-records", Operation::JoinRecords));
     prepare
 }
 

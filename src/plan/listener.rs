@@ -1,10 +1,8 @@
 //! Weighted target groups in the actions of a load balancer's listeners and rules.
 
-use super::{
-    Planned, Steps, attributes, clone_service, copy_scaling, drain_seconds, hold_blue, loosen_green, new_target_group,
-    new_task_definition, probe, retire, taking_part,
-};
-use crate::inventory::{Inventory, Suspension};
+use super::green::{follow_scaling, stand_up, twins};
+use super::{Planned, Steps, drain_seconds, probe, retire, taking_part};
+use crate::inventory::Inventory;
 use crate::operation::Operation;
 use crate::playbook::Playbook;
 
@@ -14,42 +12,20 @@ pub(super) fn steps(playbook: &Playbook, inventory: &Inventory) -> Steps {
 
 fn prepare(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
     let groups = taking_part(inventory);
-    let mut prepare = Vec::new();
-    let mut add = |id: String, operation: Operation| prepare.push(Planned::new(id, operation));
-    for (index, group) in groups.iter().enumerate() {
-        let new = new_target_group(playbook, group);
-        add(format!("create-target-group-{}", index + 1), Operation::CreateTargetGroup(new));
-        let attributes = attributes(group);
-        if !attributes.is_empty() {
-            let operation = Operation::SetAttributes { blue: group.arn.clone(), attributes };
-            add(format!("set-target-group-attributes-{}", index + 1), operation);
-        }
-    }
-    for (index, balancer) in inventory.load_balancers.iter().enumerate() {
+    let mut prepare = twins(playbook, &groups);
+    for (balancer, number) in inventory.load_balancers.iter().zip(1..) {
         let operation = Operation::AssociateGreen(probe(playbook, inventory, &groups, &balancer.arn));
-        add(format!("probe-load-balancer-{}", index + 1), operation);
+        prepare.push(Planned::new(format!("probe-load-balancer-{number}"), operation));
     }
-    add("register-task-definition".into(), Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)));
-    if let Some(scaling) = &inventory.scaling {
-        let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
-        add("hold-blue-scaling".into(), Operation::HoldScaling(hold));
-    }
-    add("create-service".into(), Operation::CreateService(clone_service(playbook, inventory)));
-    add("await-green".into(), Operation::AwaitGreen { timeout: playbook.health.start_timeout });
-    add("join-routes".into(), Operation::JoinRoutes);
-    for (index, _) in inventory.load_balancers.iter().enumerate() {
-        let probe = format!("probe-load-balancer-{}", index + 1);
-        add(format!("remove-probe-{}", index + 1), Operation::RemoveProbe { probe });
+    prepare.extend(stand_up(playbook, inventory));
+    prepare.push(Planned::new("join-routes", Operation::JoinRoutes));
+    for number in 1..=inventory.load_balancers.len() {
+        let probe = format!("probe-load-balancer-{number}");
+        prepare.push(Planned::new(format!("remove-probe-{number}"), Operation::RemoveProbe { probe }));
     }
     // Only now is green's target group tied to the load balancer for good, as a policy on the
     // requests per target wants it.
-    if let Some(scaling) = &inventory.scaling {
-        add("copy-scaling".into(), Operation::CopyScaling(copy_scaling(playbook, inventory, scaling)));
-        let held = scaling.suspended.without_shrinking();
-        if let Some(hold) = loosen_green(playbook, inventory, scaling, Suspension::ALL, held) {
-            add("hold-green-scaling".into(), Operation::HoldScaling(hold));
-        }
-    }
+    prepare.extend(follow_scaling(playbook, inventory));
     prepare
 }
 

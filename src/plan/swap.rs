@@ -3,11 +3,9 @@
 //! What ties both sides to the load balancer stays until `finish`: whichever is out of its place, its
 //! targets are to be checked.
 
-use super::{
-    Planned, Steps, attributes, clone_service, copy_scaling, drain_seconds, hold_blue, loosen_green, new_target_group,
-    new_task_definition, probe, retire, tags, taking_part,
-};
-use crate::inventory::{Inventory, LoadBalancer, Suspension, TargetGroup};
+use super::green::{follow_scaling, stand_up, twins};
+use super::{Planned, Steps, drain_seconds, probe, retire, tags, taking_part};
+use crate::inventory::{Inventory, LoadBalancer, TargetGroup};
 use crate::operation::{AssociateGreen, FLOW_SECONDS, IDLE_SECONDS, Operation, Side, TieGroup};
 use crate::playbook::Playbook;
 use crate::traffic::takes_part;
@@ -27,17 +25,8 @@ fn behind<'a>(groups: &[&'a TargetGroup], balancer: &LoadBalancer) -> Vec<&'a Ta
 
 fn prepare(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
     let groups = taking_part(inventory);
-    let mut prepare = Vec::new();
+    let mut prepare = twins(playbook, &groups);
     let mut add = |id: String, operation: Operation| prepare.push(Planned::new(id, operation));
-    for (index, group) in groups.iter().enumerate() {
-        let new = new_target_group(playbook, group);
-        add(format!("create-target-group-{}", index + 1), Operation::CreateTargetGroup(new));
-        let attributes = attributes(group);
-        if !attributes.is_empty() {
-            let operation = Operation::SetAttributes { blue: group.arn.clone(), attributes };
-            add(format!("set-target-group-attributes-{}", index + 1), operation);
-        }
-    }
     for (index, balancer) in inventory.load_balancers.iter().enumerate() {
         if !is_network(balancer) {
             let green =
@@ -54,20 +43,8 @@ fn prepare(playbook: &Playbook, inventory: &Inventory) -> Vec<Planned> {
             add(format!("tie-blue-group-{}-{}", index + 1, nth + 1), tie(Side::Blue));
         }
     }
-    add("register-task-definition".into(), Operation::RegisterTaskDefinition(new_task_definition(playbook, inventory)));
-    if let Some(scaling) = &inventory.scaling {
-        let hold = hold_blue(inventory, scaling, scaling.suspended.without_shrinking());
-        add("hold-blue-scaling".into(), Operation::HoldScaling(hold));
-    }
-    add("create-service".into(), Operation::CreateService(clone_service(playbook, inventory)));
-    add("await-green".into(), Operation::AwaitGreen { timeout: playbook.health.start_timeout });
-    if let Some(scaling) = &inventory.scaling {
-        add("copy-scaling".into(), Operation::CopyScaling(copy_scaling(playbook, inventory, scaling)));
-        let held = scaling.suspended.without_shrinking();
-        if let Some(hold) = loosen_green(playbook, inventory, scaling, Suspension::ALL, held) {
-            add("hold-green-scaling".into(), Operation::HoldScaling(hold));
-        }
-    }
+    prepare.extend(stand_up(playbook, inventory));
+    prepare.extend(follow_scaling(playbook, inventory));
     prepare
 }
 
