@@ -243,7 +243,6 @@ impl Plan {
             i.scaling,
             i.service.registries,
             i.registries.iter().map(|r| (&r.arn, &r.records)).collect::<Vec<_>>(),
-            i.green_balancer,
             i.names,
             self.prepare,
             self.finish,
@@ -265,8 +264,7 @@ impl Plan {
         compare("blue's desired count", old.service.desired_count == new.service.desired_count);
         compare("blue's settings", old.service.carried == new.service.carried);
         compare("a target group", old.target_groups == new.target_groups);
-        let balancers = |i: &Inventory| (i.load_balancers.clone(), i.green_balancer.clone(), i.anatomies.clone());
-        compare("a load balancer", balancers(old) == balancers(new));
+        compare("a load balancer", (&old.load_balancers, &old.anatomies) == (&new.load_balancers, &new.anatomies));
         compare("a listener or rule", old.routes == new.routes);
         compare("blue's registration in Cloud Map", old.service.registries == new.service.registries);
         compare("a record", old.names == new.names);
