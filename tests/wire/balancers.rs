@@ -37,6 +37,14 @@ fn facts(estate: &Estate, balancer: &str) -> Value {
         .map(|mut listener| {
             let arn = listener["ListenerArn"].as_str().expect("an ARN").to_owned();
             strip(&mut listener, &["ListenerArn", "LoadBalancerArn"]);
+            // Additional certificates are added side by side, in any order.
+            let mut certificates =
+                ask("describe-listener-certificates", "--listener-arn", &arn)["Certificates"].clone();
+            for list in [&mut certificates, &mut listener["Certificates"]] {
+                if let Some(list) = list.as_array_mut() {
+                    list.sort_by_key(Value::to_string);
+                }
+            }
             let mut rules =
                 ask("describe-rules", "--listener-arn", &arn)["Rules"].as_array().cloned().unwrap_or_default();
             // moto answers in the order of creation.
@@ -49,7 +57,7 @@ fn facts(estate: &Estate, balancer: &str) -> Value {
                 "listener": listener,
                 "tags": tags(&arn),
                 "attributes": ask("describe-listener-attributes", "--listener-arn", &arn)["Attributes"],
-                "certificates": ask("describe-listener-certificates", "--listener-arn", &arn)["Certificates"],
+                "certificates": certificates,
                 "rules": rules,
             })
         })
