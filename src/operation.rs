@@ -584,6 +584,9 @@ impl Operation {
             Operation::CreateLoadBalancer(_) => {
                 "a second load balancer is paid for by the hour, with its public IPv4 addresses, until one is deleted"
             }
+            Operation::CreateService(new) if new.desired_count == 0 => {
+                "each stage starts tasks of its own beside blue's"
+            }
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",
             Operation::JoinRecords => "answers stay the same; whoever manages the records elsewhere sees a difference",
