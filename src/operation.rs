@@ -553,7 +553,7 @@ impl Operation {
             Operation::JoinRecords => "turn every simple record into a weighted one, with blue alone".to_owned(),
             Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
             Operation::Smoke(test) => format!("ask green for {} before stage {}", test.smoke.http, test.stage),
-            Operation::Shift { share } => format!("give green {share} of the traffic"),
+            Operation::Shift { share } => format!("give green its {share}"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
             Operation::ReplaceBlue => "put green in blue's place".to_owned(),
             Operation::Untie { .. } => "remove the listeners that tied both sides to the load balancer".to_owned(),
