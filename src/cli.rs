@@ -107,7 +107,7 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Prepare, and stand green up beside blue at weight 0
+    /// Prepare, and stand green up beside blue without traffic
     Start {
         #[command(flatten)]
         playbook: PlaybookArgs,

@@ -78,7 +78,7 @@ pub enum Counted {
 
 impl Counted {
     /// What one of them is called, in the plural.
-    fn noun(self) -> &'static str {
+    pub fn noun(self) -> &'static str {
         match self {
             Counted::Flows => "flows",
             Counted::Requests | Counted::Nothing => "requests",
@@ -527,15 +527,23 @@ fn speed(criteria: &Criteria, evidence: &Evidence, minutes: &[Minute]) -> Object
 }
 
 fn healthy_reason(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> String {
-    if !evidence.exposed {
-        return format!("{} of {} green targets are healthy", evidence.healthy_hosts, criteria.wanted_hosts);
-    }
+    let (healthy, wanted) = (evidence.healthy_hosts, criteria.wanted_hosts);
     if criteria.counted == Counted::Nothing {
-        let alarms = evidence.alarms_named.len();
-        return format!(
-            "{} of {} green tasks run, {alarms} alarms are OK",
-            evidence.healthy_hosts, criteria.wanted_hosts
-        );
+        let tasks = match (evidence.exposed, wanted) {
+            (true, _) => format!("{healthy} of {wanted} green tasks run"),
+            (false, 0) => "green is to run no task yet".to_owned(),
+            (false, _) => format!("{healthy} of {wanted} tasks run"),
+        };
+        return match evidence.alarms_named.len() {
+            0 => tasks,
+            // Before a shift an alarm without data is no objection, but it is not OK either.
+            _ if !evidence.exposed => format!("{tasks}, no alarm is in ALARM"),
+            1 => format!("{tasks}, 1 alarm is OK"),
+            alarms => format!("{tasks}, {alarms} alarms are OK"),
+        };
+    }
+    if !evidence.exposed {
+        return format!("{healthy} of {wanted} green targets are healthy");
     }
     let latency = match (tally.green_latency, tally.blue_latency) {
         (Some(green), Some(blue)) => format!(", latency {green:.3} s to {blue:.3} s"),

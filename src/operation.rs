@@ -553,7 +553,7 @@ impl Operation {
             Operation::JoinRecords => "turn every simple record into a weighted one, with blue alone".to_owned(),
             Operation::RemoveProbe { .. } => "remove the rule that no request matches".to_owned(),
             Operation::Smoke(test) => format!("ask green for {} before stage {}", test.smoke.http, test.stage),
-            Operation::Shift { share } => format!("give green {share} of the traffic"),
+            Operation::Shift { share } => format!("give green its {share}"),
             Operation::GoHome => "send all traffic home to blue".to_owned(),
             Operation::ReplaceBlue => "put green in blue's place".to_owned(),
             Operation::Untie { .. } => "remove the listeners that tied both sides to the load balancer".to_owned(),
@@ -583,6 +583,9 @@ impl Operation {
             Operation::CreateRegistry(_) => "the namespace gains a name that leads nowhere yet",
             Operation::CreateLoadBalancer(_) => {
                 "a second load balancer is paid for by the hour, with its public IPv4 addresses, until one is deleted"
+            }
+            Operation::CreateService(new) if new.desired_count == 0 => {
+                "each stage starts tasks of its own beside blue's"
             }
             Operation::CreateService(_) => "twice the tasks run until `migrate finish`",
             Operation::JoinRoutes => "production rules gain a target group; no request reaches it",

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
+use crate::gate::{Baseline, Counted};
 use crate::inventory::image;
 use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
 use crate::operation::{
@@ -171,6 +172,21 @@ impl Plan {
     /// Tasks that green should run.
     pub fn green_count(&self) -> u32 {
         self.playbook.green.desired_count.unwrap_or(self.inventory.service.desired_count)
+    }
+
+    /// What can be counted of this run's traffic.
+    pub fn counted(&self) -> Counted {
+        let network = self.inventory.load_balancers.iter().any(|b| b.kind == "network");
+        match (&self.playbook.shift, network) {
+            (Shift::InPlace(_), _) => Counted::Nothing,
+            (_, true) => Counted::Flows,
+            (_, false) => Counted::Requests,
+        }
+    }
+
+    /// What green is compared with.
+    pub fn baseline(&self) -> Baseline {
+        if self.playbook.shift.at_once() { Baseline::Past } else { Baseline::Beside }
     }
 
     /// How long targets of the slowest target group drain.

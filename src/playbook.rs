@@ -230,6 +230,11 @@ impl Shift {
         }
     }
 
+    /// Whether the service itself is updated, and no second one stands beside it.
+    pub fn updates_in_place(&self) -> bool {
+        matches!(self, Shift::InPlace(InPlace { staged: false, .. }))
+    }
+
     /// Whether traffic can only move all at once, so that there is one stage, of 100 %.
     pub fn at_once(&self) -> bool {
         matches!(self, Shift::ListenerSwap(_) | Shift::InPlace(InPlace { staged: false, .. }))

@@ -10,6 +10,7 @@ pub mod live;
 pub mod outcome;
 pub mod plan;
 mod way;
+pub mod words;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,6 +14,7 @@ mod output;
 mod scenarios;
 mod selection;
 mod together;
+mod words;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

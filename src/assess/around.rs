@@ -24,6 +24,13 @@ fn unusable(topic: &str, inventory: &Inventory) -> Finding {
         .remedy("allow `sns:GetTopicAttributes` and `sns:Publish` on it; a notice that fails never stops a run")
 }
 
+/// In stages, green runs tasks from the first stage on.
+fn smoke_without_green() -> Finding {
+    Finding::block("smoke-without-green", "before the first stage green runs no task that a smoke test could ask")
+        .evidence("with `in_place: { staged: true }` each stage starts green's tasks")
+        .remedy("move `smoke` to the second stage, and let an `after_shift` hook ask green in the first")
+}
+
 /// Where a smoke test cannot reach green before its traffic does.
 fn smoke(playbook: &Playbook) -> Option<Finding> {
     let mut tests = playbook.stages.iter().filter_map(|s| s.smoke.as_ref());
@@ -33,6 +40,7 @@ fn smoke(playbook: &Playbook) -> Option<Finding> {
                 .evidence("the service itself is updated, and its new tasks serve at once")
                 .remedy("remove `smoke`; an `after_shift` hook can ask the service once it is updated")
         }),
+        Shift::InPlace(_) if playbook.stages.first().is_some_and(|s| s.smoke.is_some()) => Some(smoke_without_green()),
         Shift::ListenerWeights(_) => None,
         other => tests.find(|t| t.via.is_some()).map(|_| {
             Finding::warn("smoke-via-unused", format!("`smoke.via` has no effect with `{}`", other.name()))

@@ -21,6 +21,7 @@ use crate::journal::{Event, Record};
 use crate::report::live::Live;
 use crate::report::outcome::{Ending, Failure, Outcome, Verb, ending, object, standing};
 use crate::report::plan::savings;
+use crate::report::words::Words;
 use crate::report::{Form, err, out};
 
 /// How long `rollback` waits for a process that was asked to give way.
@@ -233,15 +234,15 @@ pub(super) fn finish_run(run: &mut Run, site: &Site, now: bool) -> Result<Stop, 
 
 /// Waits for blue's keeping time, or says when it is over.
 fn keep_blue(run: &mut Run, site: &Site, until: DateTime<Utc>) -> Option<Stop> {
-    let over = until.format("%F %T UTC");
+    let kept = Words::new(&run.progress.header.plan).keeping(&until.format("%F %T UTC").to_string());
     if site.simulated() {
         // In one step: a day of lines would tell nobody anything.
-        run.observer.waiting(&run.progress, &format!("blue is kept until {over}"), site.clock().now(), until);
+        run.observer.waiting(&run.progress, &kept, site.clock().now(), until);
         site.clock().wait(until);
     } else if until - site.clock().now() > TimeDelta::seconds(KEEP_WAIT_SECONDS) {
-        return Some(Stop::Waiting(format!("blue is kept until {over}; `migrate finish --now` does not wait for it")));
+        return Some(Stop::Waiting(format!("{kept}; `migrate finish --now` does not wait for it")));
     } else {
-        run.wait(until, &format!("blue is kept until {over}"));
+        run.wait(until, &kept);
     }
     run.clock.stop_requested().map(Stop::Interrupted)
 }

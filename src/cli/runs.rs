@@ -12,8 +12,9 @@ use crate::journal::Record;
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{self, RunStore};
 use crate::playbook::Playbook;
-use crate::report::history::{counts, object as event_object, sentence};
+use crate::report::history::{object as event_object, sentence};
 use crate::report::outcome::{Failure, Outcome, Verb, ending, green_share, object};
+use crate::report::words::Words;
 use crate::report::{Form, out};
 
 const STATE: &str = ".migrate";
@@ -149,16 +150,17 @@ fn status_text(progress: &Progress, reason: &str, next: Option<&str>) -> String 
     line("run", format!("{}{sandbox}", header.run));
     line("state", progress.state().to_owned());
     line("stage", format!("{} of {}", progress.stage, progress.stages()));
+    let words = Words::new(&header.plan);
     let under_way = progress.shift.as_ref().map_or_else(String::new, |shift| {
-        format!("; a shift to {} is under way, and some routes may show it", shift.share)
+        format!("; a shift to {} is under way, and some {} may show it", shift.share, words.places())
     });
-    line("green", format!("{}% of the traffic{under_way}", green_share(progress)));
+    line("green", format!("{}% of the {}{under_way}", green_share(progress), words.whole()));
     line("why", reason.to_owned());
     if let Some(judged) = &progress.judged {
         let judgement = &judged.judgement;
         line("verdict", format!("{} at {}", judgement.verdict.words(), judged.at.format("%F %T UTC")));
-        if judgement.tally.minutes > 0 {
-            line("counts", counts(&judgement.tally));
+        if let Some(counts) = words.counts(&judgement.tally).filter(|_| judgement.tally.minutes > 0) {
+            line("counts", counts);
         }
     }
     if let Some(bake) = &progress.bake {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::cloud::{CloudError, MetricWindow, Watch};
-use crate::gate::{Baseline, Counted, Criteria, Evidence, Judgement, Minute, Verdict, judge};
+use crate::gate::{Counted, Criteria, Evidence, Judgement, Minute, Verdict, judge};
 use crate::journal::progress::Progress;
 use crate::operation::{Drift, Scene, green_key, hosts, places, strayed};
 use crate::plan::Plan;
@@ -37,12 +37,14 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
     let green: Vec<String> = blue.iter().filter_map(|b| progress.made.get(&green_key(b)).cloned()).collect();
     let exposed = progress.share > Share::NONE || progress.shift.is_some();
     let settled = progress.share > Share::NONE && progress.shift.is_none();
-    // Without a load balancer, the services themselves say how many tasks run.
-    let uncounted = counted(plan) == Counted::Nothing;
+    // Without a load balancer, the services themselves say how many tasks run, and the only metrics
+    // are the user's own.
+    let uncounted = plan.counted() == Counted::Nothing;
+    let measured = !uncounted || !plan.playbook.health.metrics.is_empty();
     let sight = scene.cloud.observe(&Watch {
         target_groups: green.clone(),
         alarms: plan.playbook.health.alarms.clone(),
-        metrics: (!uncounted).then(|| window(progress, scene, &green, now)),
+        metrics: measured.then(|| window(progress, scene, &green, now)),
         ..if settled || uncounted { places(scene) } else { Watch::default() }
     })?;
     let healthy = |g: &String| sight.health.get(g).map_or(0, |t| t.iter().filter(|t| t.state == "healthy").count());
@@ -99,7 +101,7 @@ fn off_course(plan: &Plan, since: &[Minute], wish: Share) -> Option<String> {
         return None;
     }
     let observed = green / all;
-    let what = if counted(plan) == Counted::Flows { "new flows" } else { "requests" };
+    let what = if plan.counted() == Counted::Flows { "new flows" } else { "requests" };
     let off = (observed - wish.fraction()).abs();
     (off > SPLIT_TOLERANCE.max(wish.fraction() / 2.0))
         .then(|| format!("green receives {:.1}% of the {what}, {wish} was set", observed * 100.0))
@@ -117,7 +119,7 @@ fn not_followed(plan: &Plan, judgement: &Judgement, wish: Share) -> Option<Strin
         return None;
     }
     let observed = tally.green_requests / all;
-    let what = if counted(plan) == Counted::Flows { "new flows" } else { "requests" };
+    let what = if plan.counted() == Counted::Flows { "new flows" } else { "requests" };
     (observed < wish.fraction() / 2.0).then(|| {
         format!(
             "green receives {:.1}% of the {what}, {wish} was set: resolvers or long-lived clients have not followed yet",
@@ -126,24 +128,14 @@ fn not_followed(plan: &Plan, judgement: &Judgement, wish: Share) -> Option<Strin
     })
 }
 
-/// What can be counted of this run's traffic.
-fn counted(plan: &Plan) -> Counted {
-    let network = plan.inventory.load_balancers.iter().any(|b| b.kind == "network");
-    match (&plan.playbook.shift, network) {
-        (Shift::InPlace(_), _) => Counted::Nothing,
-        (_, true) => Counted::Flows,
-        (_, false) => Counted::Requests,
-    }
-}
-
 fn criteria(plan: &Plan) -> Criteria {
     let health = &plan.playbook.health;
     let latency = health.latency.as_ref();
     // A Network Load Balancer reports no latency.
-    let latency = latency.filter(|_| counted(plan) != Counted::Flows);
+    let latency = latency.filter(|_| plan.counted() != Counted::Flows);
     Criteria {
-        counted: counted(plan),
-        baseline: if plan.playbook.shift.at_once() { Baseline::Past } else { Baseline::Beside },
+        counted: plan.counted(),
+        baseline: plan.baseline(),
         levels: health.metrics.iter().filter_map(CustomMetric::level).collect(),
         error_ceiling: health.errors.ceiling.fraction(),
         error_ratio: health.errors.ratio,
@@ -203,7 +195,7 @@ fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Ut
             if past > 0 && near { from.min(began - TimeDelta::minutes(past)) } else { from }
         }
     };
-    let counted = counted(plan);
+    let counted = plan.counted();
     MetricWindow {
         counted,
         levels: plan.playbook.health.metrics.iter().map(CustomMetric::query).collect(),

@@ -61,6 +61,14 @@ impl Reader<'_, '_> {
                 .remedy("add `ceiling: 5` or `floor: 100`; or `id: m1`, where an expression uses it");
             self.block(&node.span, finding);
         }
+        if let (Some(ceiling), Some(floor)) = (ceiling, floor)
+            && floor > ceiling
+        {
+            let text = format!("the floor of {floor} is above the ceiling of {ceiling}: no value is within both");
+            let finding = Finding::block("contrary-bounds", text)
+                .remedy(format!("write `ceiling: {floor}` and `floor: {ceiling}`, or drop one of the two"));
+            self.block(&node.span, finding);
+        }
         if missing == Missing::Zero && (has("floor") || ceiling.is_some_and(|c| c < 0.0)) {
             let finding =
                 Finding::block("silence-condemns", "with `missing: zero` silence alone would be beyond this bound")

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::gate::Tally;
 use crate::journal::calls::{Answer, Call, Moment};
 use crate::journal::{Event, Record, Settlement};
 use crate::operation::{Drift, SCALING_RELEASED};
 use crate::plan::Plan;
-use crate::playbook::Shift;
+
+use super::words::Words;
 
 /// A record as `--events` and `history --json` print it: `seq`, `at`, `event`, and its own fields.
 pub fn object(record: &Record) -> Value {
@@ -33,6 +33,7 @@ pub fn object(record: &Record) -> Value {
 /// What a record says to a person; `None` for one that only a program needs.
 pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
     let title = |id: &str| plan.operation(id).map_or_else(|| id.to_owned(), crate::operation::Operation::title);
+    let words = Words::new(plan);
     Some(match &record.event {
         Event::Opened(header) => {
             let at = header.sandbox.as_ref().map_or_else(String::new, |s| format!(" on the sandbox ({s})"));
@@ -47,31 +48,25 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         Event::Intended { .. } | Event::UndoIntended { .. } | Event::Noted { .. } => return None,
         Event::Settled { operation, outcome } => settled(&title(operation), outcome),
         Event::UndoSettled { operation, outcome } => settled(&format!("undo: {}", title(operation)), outcome),
-        Event::Readied => "green is healthy beside blue, at weight 0".to_owned(),
+        Event::Readied => words.ready().to_owned(),
         Event::Advanced(goal) => format!("advance through stage {}", goal.through),
-        Event::ShiftIntended { stage: 0, .. } => "sending all traffic home".to_owned(),
-        Event::ShiftIntended { stage, share } => format!("stage {stage}: giving green {share} of the traffic"),
-        Event::ShiftSettled { stage: 0, outcome } => settled("all traffic is home, read back", outcome),
-        Event::ShiftSettled { stage, outcome } => {
-            let places = match plan.playbook.shift {
-                Shift::DnsWeights(_) => "Route 53's servers answer with the share",
-                _ => "every route shows the share",
-            };
-            settled(&format!("stage {stage}: {places}"), outcome)
-        }
+        Event::ShiftIntended { stage: 0, .. } => words.going_home().to_owned(),
+        Event::ShiftIntended { stage, share } => words.shifting(*stage, *share),
+        Event::ShiftSettled { stage: 0, outcome } => settled(words.came_home(), outcome),
+        Event::ShiftSettled { stage, outcome } => settled(&words.settled(*stage, plan.share(*stage)), outcome),
         Event::BakeBegan { stage, until } => format!("stage {stage} bakes until {}", until.format("%F %T UTC")),
         Event::Judged { judgement, .. } => {
             format!("{}: {}", judgement.verdict.words(), judgement.reason)
         }
         Event::StagePassed { stage } => format!("stage {stage} passed"),
-        Event::Shifted => "all stages have passed; green has all traffic".to_owned(),
+        Event::Shifted => words.shifted().to_owned(),
         Event::Drifted { drift } => drifted(drift),
         Event::Held { reason, .. } => format!("HOLD: {reason}"),
         Event::Unwinding { reason, .. } => format!("ROLLING BACK: {reason}"),
         Event::RolledBack => "rolled back".to_owned(),
         Event::Stuck { reason, .. } => format!("STUCK: {reason}"),
-        Event::Finishing => "retiring blue".to_owned(),
-        Event::Finished => "finished: green serves in blue's place".to_owned(),
+        Event::Finishing => words.finishing().to_owned(),
+        Event::Finished => format!("finished: {}", words.finished()),
         Event::Called(call) => called(call),
         Event::Interrupted { signal } => format!("stopped by {}", signal.name()),
     })
@@ -105,18 +100,4 @@ fn settled(what: &str, outcome: &Settlement) -> String {
 /// A drift on lines of its own: what was expected, and what was found.
 pub fn drifted(drift: &Drift) -> String {
     format!("somebody else changed {}\n  expected  {}\n  found     {}", drift.what, drift.expected, drift.found)
-}
-
-/// Counts as a heartbeat shows them.
-pub fn counts(tally: &Tally) -> String {
-    let rate = |bad: f64, all: f64| if all > 0.0 { format!("{:.2}%", bad / all * 100.0) } else { "-".to_owned() };
-    format!(
-        "green {:.0} req {:.0} bad ({}), blue {:.0} req {:.0} bad ({})",
-        tally.green_requests,
-        tally.green_bad,
-        rate(tally.green_bad, tally.green_requests),
-        tally.blue_requests,
-        tally.blue_bad,
-        rate(tally.blue_bad, tally.blue_requests),
-    )
 }

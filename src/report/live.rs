@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::history::{counts, object, sentence};
+use super::history::{object, sentence};
+use super::words::Words;
 use super::{Form, err, out};
 use crate::execute::Observer;
 use crate::gate::Verdict;
@@ -139,11 +140,13 @@ fn heartbeat(progress: &Progress, now: DateTime<Utc>) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, "bake {}/{}  ", clock(done.min(whole)), clock(whole));
     }
-    if progress.stage > 0 {
-        let _ = write!(text, "{}  ", counts(&judged.judgement.tally));
+    let counts = Words::new(&progress.header.plan).counts(&judged.judgement.tally).filter(|_| progress.stage > 0);
+    let uncounted = counts.is_none();
+    if let Some(counts) = counts {
+        let _ = write!(text, "{counts}  ");
     }
     let _ = write!(text, "{}", judged.judgement.verdict.words());
-    if judged.judgement.verdict != Verdict::Healthy || progress.stage == 0 {
+    if judged.judgement.verdict != Verdict::Healthy || uncounted {
         let _ = write!(text, ": {}", judged.judgement.reason);
     }
     text

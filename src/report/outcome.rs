@@ -12,7 +12,11 @@ use crate::execute::decide::left_to_do;
 use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::JournalError;
 use crate::journal::{Cause, HoldReason};
+use crate::operation::Operation;
+use crate::playbook::Shift;
 use crate::traffic::Share;
+
+use super::words::Words;
 
 /// The word for how a verb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -159,12 +163,13 @@ fn outcome(verb: Verb, stop: &Stop, progress: &Progress) -> (Outcome, String) {
     if let Some((reason, _)) = &progress.stuck {
         return (Outcome::Stuck, reason.clone());
     }
+    let home = Words::new(&progress.header.plan).home();
     let turned_back = progress.unwinding.as_ref();
     let at_home = progress.phase == Phase::RolledBack || (progress.phase == Phase::Unwinding && progress.home);
     if let Some((cause, reason)) = turned_back.filter(|_| at_home) {
         return match cause {
             Cause::Asked if verb == Verb::Rollback => {
-                (Outcome::Ok, format!("all traffic is home, verified{}", left_behind(progress)))
+                (Outcome::Ok, format!("{home}, verified{}", left_behind(progress)))
             }
             Cause::Asked => (Outcome::RolledBack, format!("the run was rolled back: {reason}")),
             Cause::Refused if verb != Verb::Rollback => {
@@ -172,11 +177,10 @@ fn outcome(verb: Verb, stop: &Stop, progress: &Progress) -> (Outcome, String) {
                     if progress.made.is_empty() { "nothing was changed" } else { "what the run created is removed" };
                 (Outcome::Blocked, format!("{reason}; {left}"))
             }
-            _ if verb == Verb::Rollback => (
-                Outcome::Ok,
-                format!("all traffic is home, verified{}; it was rolled back because {reason}", left_behind(progress)),
-            ),
-            _ => (Outcome::RolledBack, format!("all traffic is home, verified: {reason}")),
+            _ if verb == Verb::Rollback => {
+                (Outcome::Ok, format!("{home}, verified{}; it was rolled back because {reason}", left_behind(progress)))
+            }
+            _ => (Outcome::RolledBack, format!("{home}, verified: {reason}")),
         };
     }
     match stop {
@@ -189,7 +193,11 @@ fn outcome(verb: Verb, stop: &Stop, progress: &Progress) -> (Outcome, String) {
 }
 
 fn interrupted(progress: &Progress, by: &str) -> String {
-    format!("stopped by {by} at a safe point; green keeps {} of the traffic, and nobody watches it", progress.share)
+    if progress.share == Share::NONE && progress.shift.is_none() {
+        return format!("stopped by {by} at a safe point; nothing has moved");
+    }
+    let whole = Words::new(&progress.header.plan).whole();
+    format!("stopped by {by} at a safe point; green keeps {} of the {whole}, and nobody watches it", progress.share)
 }
 
 fn held_or_reached(progress: &Progress) -> (Outcome, String) {
@@ -202,18 +210,20 @@ fn held_or_reached(progress: &Progress) -> (Outcome, String) {
         return (outcome, reason.clone());
     }
     let judged = progress.judged.as_ref().map(|j| j.judgement.reason.clone());
+    let words = Words::new(&progress.header.plan);
+    let whole = words.whole();
     let reason = match progress.phase {
         Phase::Preparing => "green is being prepared".to_owned(),
-        Phase::Open if progress.stage == 0 => "green is healthy beside blue, at weight 0".to_owned(),
+        Phase::Open if progress.stage == 0 => words.ready().to_owned(),
         Phase::Open if progress.stage > progress.passed => {
-            format!("green has {} of the traffic, and the stage bakes", progress.share)
+            format!("green has {} of the {whole}, and the stage bakes", progress.share)
         }
-        Phase::Open => judged.unwrap_or_else(|| format!("green has {} of the traffic", progress.share)),
-        Phase::Shifted => judged.unwrap_or_else(|| "green has all traffic".to_owned()),
-        Phase::Finishing => "blue is being retired".to_owned(),
-        Phase::Finished => "green serves in blue's place, and blue is retired".to_owned(),
+        Phase::Open => judged.unwrap_or_else(|| format!("green has {} of the {whole}", progress.share)),
+        Phase::Shifted => judged.unwrap_or_else(|| words.shifted().to_owned()),
+        Phase::Finishing => words.finishing().to_owned(),
+        Phase::Finished => words.finished().to_owned(),
         Phase::Unwinding => "traffic is on its way home".to_owned(),
-        Phase::RolledBack => "all traffic is home".to_owned(),
+        Phase::RolledBack => words.home().to_owned(),
     };
     (Outcome::Ok, reason)
 }
@@ -232,7 +242,9 @@ fn next(progress: &Progress) -> Option<String> {
         Phase::Open => format!("migrate advance {name}"),
         Phase::Shifted | Phase::Finishing => format!("migrate finish {name}"),
         Phase::Unwinding => format!("migrate rollback {name}{remove}"),
-        Phase::RolledBack if green_stands(progress) => format!("migrate rollback {name} --remove-green"),
+        Phase::RolledBack if green_stands(progress) || unused(progress) => {
+            format!("migrate rollback {name} --remove-green")
+        }
         Phase::RolledBack | Phase::Finished => return None,
     };
     Some(verb)
@@ -253,6 +265,13 @@ fn green_stands(progress: &Progress) -> bool {
     !progress.remove_green && progress.operations.contains_key("create-service")
 }
 
+/// Whether a run that updates the service itself, and has been rolled back, left what it created.
+fn unused(progress: &Progress) -> bool {
+    let plan = &progress.header.plan;
+    let created = || progress.operations.keys().filter_map(|id| plan.operation(id)).any(Operation::creates);
+    plan.playbook.shift.updates_in_place() && !progress.remove_green && created()
+}
+
 /// What a rollback left behind, as the end of a sentence.
 fn left_behind(progress: &Progress) -> String {
     let plan = &progress.header.plan;
@@ -262,8 +281,14 @@ fn left_behind(progress: &Progress) -> String {
         true if green_stands(progress) => format!("; resolvers may send requests to green for {seconds} s more"),
         _ => String::new(),
     };
+    if progress.phase == Phase::RolledBack && unused(progress) {
+        return "; what was created is kept, unused".to_owned();
+    }
     if progress.phase != Phase::RolledBack || !green_stands(progress) {
         return late;
+    }
+    if matches!(plan.playbook.shift, Shift::InPlace(_)) {
+        return format!("; {} is kept without tasks", plan.green_name());
     }
     format!("{late}; {} is kept with {} tasks and no traffic", plan.green_name(), plan.green_count())
 }

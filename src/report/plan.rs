@@ -12,7 +12,7 @@ use crate::finding::Finding;
 use crate::journal::calls::Moment;
 use crate::operation::{ListenerCopy, Operation};
 use crate::plan::{Plan, Planned};
-use crate::playbook::{AfterRollback, Hook, OnFailure, Shift, site};
+use crate::playbook::{AfterRollback, Hook, OnFailure, Period, site};
 
 /// The whole plan as text.
 pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
@@ -26,7 +26,11 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
         last(&blue.cluster),
         plan.inventory.account,
         plan.inventory.region,
-        if at_once(plan) { "in place".to_owned() } else { format!("to {}", plan.green_name()) }
+        if plan.playbook.shift.updates_in_place() {
+            "in place".to_owned()
+        } else {
+            format!("to {}", plan.green_name())
+        }
     );
     section(&mut out, "`migrate start` prepares, and moves no traffic", &plan.prepare);
     clone_lines(&mut out, plan);
@@ -56,13 +60,8 @@ pub fn savings(out: &mut String, plan: &Plan) {
     }
 }
 
-/// Whether the service itself is updated, and no second one is created.
-fn at_once(plan: &Plan) -> bool {
-    matches!(&plan.playbook.shift, Shift::InPlace(in_place) if !in_place.staged)
-}
-
 fn after_rollback(plan: &Plan) -> &'static str {
-    match (plan.playbook.rollback.green, at_once(plan)) {
+    match (plan.playbook.rollback.green, plan.playbook.shift.updates_in_place()) {
         (AfterRollback::Keep, true) => "what was created is kept unused; `--remove-green` removes it",
         (AfterRollback::Keep, false) => "green is kept without traffic; `--remove-green` removes what was created",
         (AfterRollback::Remove, true) => "what was created is removed",
@@ -143,7 +142,14 @@ fn clone_lines(out: &mut String, plan: &Plan) {
     let service = &plan.inventory.service;
     let definition = &plan.inventory.task_definition;
     for (title, fields) in [
-        (if at_once(plan) { "Stays as it is in the service" } else { "Carried from blue's service" }, &service.carried),
+        (
+            if plan.playbook.shift.updates_in_place() {
+                "Stays as it is in the service"
+            } else {
+                "Carried from blue's service"
+            },
+            &service.carried,
+        ),
         ("Carried from blue's task definition", &definition.carried),
     ] {
         if !fields.is_empty() {
@@ -151,7 +157,7 @@ fn clone_lines(out: &mut String, plan: &Plan) {
             table(out, fields);
         }
     }
-    if !service.dropped.is_empty() && !at_once(plan) {
+    if !service.dropped.is_empty() && !plan.playbook.shift.updates_in_place() {
         let _ = writeln!(out, "\nNot carried, and why");
         table(out, &service.dropped);
     }
@@ -204,10 +210,7 @@ fn around(plan: &Plan, stage: usize) -> Vec<String> {
 /// The hooks of a moment, one line each.
 fn called(plan: &Plan, moment: Moment, stage: usize) -> Vec<String> {
     let line = |hook: &Hook| {
-        let timeout = match hook {
-            Hook::Command(command) => command.timeout,
-            Hook::Webhook(webhook) => webhook.timeout,
-        };
+        let timeout = timeout(hook);
         let failing = match (moment, hook.on_failure()) {
             (Moment::OnHold | Moment::OnRollback, _) => "its failure changes nothing",
             (_, OnFailure::Hold) => "a failure holds",
@@ -225,8 +228,7 @@ fn outside(out: &mut String, plan: &Plan) {
     let mut lines: Vec<String> = moments.into_iter().flat_map(|m| called(plan, m, 0)).collect();
     let notify = &plan.playbook.notify;
     let on: Vec<&str> = notify.on.iter().map(|o| o.name()).collect();
-    let receivers = notify.sns.iter().cloned().chain(notify.webhook.iter().map(|url| site(url)));
-    lines.extend(receivers.map(|to| format!("notices to {to} on {}", on.join(", "))));
+    lines.extend(receivers(plan).into_iter().map(|to| format!("notices to {to} on {}", on.join(", "))));
     if !lines.is_empty() {
         let _ = writeln!(out, "\nBeside the stages; called from the machine that runs migrate");
         lines.iter().for_each(|line| {
@@ -263,6 +265,56 @@ pub fn object(plan: &Plan, findings: &[Finding], begins: DateTime<Utc>) -> Value
         "names": plan.inventory.names,
         "finish": operations(&plan.finish),
         "savings": plan.savings(),
+        "hooks": hook_objects(plan),
+        "smoke": smoke_objects(plan),
+        "notices": json!({
+            "on": plan.playbook.notify.on.iter().map(|o| o.name()).collect::<Vec<_>>(),
+            "to": receivers(plan),
+        }),
         "findings": findings,
     })
+}
+
+/// Every call of a hook that is to come, in the order of its moments; `stage` is null outside the stages.
+fn hook_objects(plan: &Plan) -> Vec<Value> {
+    let stages = 1..=plan.playbook.stages.len();
+    let around = stages.flat_map(|stage| [(Moment::BeforeShift, stage), (Moment::AfterShift, stage)]);
+    let others = [Moment::OnHold, Moment::OnRollback, Moment::OnFinish].map(|moment| (moment, 0));
+    let object = |moment: Moment, stage: usize, hook: &Hook| {
+        let stage = (stage > 0).then_some(stage);
+        json!({
+            "moment": moment.name(),
+            "stage": stage,
+            "what": hook.to_string(),
+            "timeout": timeout(hook).to_string(),
+            "on_failure": hook.on_failure(),
+        })
+    };
+    around
+        .chain(others)
+        .flat_map(|(moment, stage)| {
+            let called = hooks(&plan.playbook, moment, stage);
+            called.into_iter().map(move |hook| object(moment, stage, hook))
+        })
+        .collect()
+}
+
+/// The smoke test before each stage that has one.
+fn smoke_objects(plan: &Plan) -> Vec<Value> {
+    let stages = plan.playbook.stages.iter().zip(1..);
+    let tests = stages.filter_map(|(stage, number)| stage.smoke.as_ref().map(|smoke| (number, smoke)));
+    tests.map(|(stage, smoke): (usize, _)| json!({ "stage": stage, "test": smoke })).collect()
+}
+
+/// Who gets the notices; of an address only where it leads, because the rest may be a secret.
+fn receivers(plan: &Plan) -> Vec<String> {
+    let notify = &plan.playbook.notify;
+    notify.sns.iter().cloned().chain(notify.webhook.iter().map(|url| site(url))).collect()
+}
+
+fn timeout(hook: &Hook) -> &Period {
+    match hook {
+        Hook::Command(command) => &command.timeout,
+        Hook::Webhook(webhook) => &webhook.timeout,
+    }
 }

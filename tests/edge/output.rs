@@ -32,7 +32,7 @@ fn help() {
       schema    Print the JSON Schema of playbooks, for editors
       assess    Is this service ready for IPv6 only? Changes nothing
       plan      Every operation in order, the schedule and the way back. Changes nothing
-      start     Prepare, and stand green up beside blue at weight 0
+      start     Prepare, and stand green up beside blue without traffic
       advance   Judge the time since the last shift, then carry the run through the next stage
       rollback  Send traffic home now, verified
       finish    Retire blue: the only verb that touches what migrate did not create

@@ -213,3 +213,27 @@ fn the_plan_says_what_others_may_notice() {
     assert!(text.contains("20%: 1 green tasks beside 4 of blue are 20%"), "{text}");
     assert_eq!(plan.home_commands(&migrate::operation::Made::new(), &[]).len(), 2);
 }
+
+/// There is no load balancer to count by, but the user's own metrics are read and judged.
+#[test]
+fn metrics_of_the_users_own_are_judged() {
+    for (way, missing) in [(IN_PLACE, "blind"), (STAGED, "blind"), (IN_PLACE, "zero"), (STAGED, "zero")] {
+        let metric = format!("metrics: [{{ name: lag, namespace: N, metric: M, ceiling: 10, missing: {missing} }}]");
+        let text = way.replace("alarms: [web-errors]", &metric);
+        let begun = || {
+            let mut lab = Lab::new(playbook(&text), Scenario::Healthy, 7);
+            assert!(lab.start().reached(), "{}", lab.story());
+            assert!(lab.advance(false, true).reached(), "{}", lab.story());
+            lab
+        };
+        let mut lab = begun();
+        assert!(lab.advance(false, false).reached(), "{}", lab.story());
+        let mut lab = begun();
+        let change = Tamper::SetLevel { name: "lag".to_owned(), value: Some(30.0) };
+        assert!(lab.sim.with(|u| u.tamper(&change)).unwrap());
+        lab.advance(false, false);
+        assert_eq!(lab.phase(), Some(Phase::RolledBack), "{}", lab.story());
+        let (_, reason) = lab.progress().unwinding.unwrap();
+        assert!(reason.contains("lag is above its ceiling of 10"), "{reason}");
+    }
+}

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use migrate::assess::assess;
 use migrate::cloud::Cause;
 use migrate::cloud::sim::{Fault, FaultAt, FaultKind, Scenario};
 use migrate::execute::Stop;
+use migrate::finding::Severity;
 use migrate::journal::{Event, HoldReason};
 
-use super::lab::{End, Lab, SMOKE_AND_HOOKS, playbook};
+use super::lab::{BY_RECORDS, End, Lab, SMOKE_AND_HOOKS, STAGED, playbook};
 
 fn started(text: &str) -> Lab {
     let mut lab = Lab::new(playbook(text), Scenario::Healthy, 7);
@@ -123,4 +125,27 @@ fn a_rule_of_others_with_the_same_condition_stays() {
     assert!(lab.sim.universe().routes.contains_key(&foreign));
     assert_eq!(test_rules(&lab), 0);
     lab.assert_lawful("foreign");
+}
+
+/// Without a rule: by records green's own load balancer is asked, in stages each of its tasks.
+#[test]
+fn green_is_asked_at_an_address_of_its_own() {
+    let by_records = BY_RECORDS.replacen("bake: 5m", "bake: 5m, smoke: { http: \"https://example.com/\" }", 1);
+    let staged = STAGED.replace("50%, bake: 5m", "50%, bake: 5m, smoke: { http: \"http://web.internal:8080/\" }");
+    for text in [by_records, staged] {
+        let mut lab = started(&text);
+        assert!(lab.shift_all(9), "{}", lab.story());
+        assert!(lab.sim.universe().calls.by_operation["HTTP GET"] >= 1);
+    }
+}
+
+/// In stages, green has no task before the first: the test could never pass.
+#[test]
+fn a_test_before_green_has_tasks_is_refused() {
+    let text = STAGED.replacen("bake: 5m", "bake: 5m, smoke: { http: \"http://web.internal:8080/\" }", 1);
+    let playbook = playbook(&text);
+    let inventory = Lab::new(playbook.clone(), Scenario::Healthy, 7).inventory();
+    let findings = assess(&playbook, &inventory);
+    let finding = findings.iter().find(|f| f.rule == "smoke-without-green").unwrap();
+    assert!(finding.severity == Severity::Block && finding.remedy.contains("second stage"), "{finding:?}");
 }

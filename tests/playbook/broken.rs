@@ -1366,3 +1366,45 @@ fn shares_that_records_cannot_express() {
         assert!(can || shown.contains("write `0.4%`"), "{shown}");
     }
 }
+
+/// What in_place, hooks, smoke tests and metrics refuse: each with its line, the text that is meant, and a remedy.
+#[test]
+fn refusals_of_the_newer_fields() {
+    let in_place = |settings: &str, green: &str| {
+        but("shift: { listener_weights: {} }", &format!("shift: {{ in_place: {settings} }}"))
+            .replace("  network: {", &format!("{green}  network: {{"))
+    };
+    let metric = |fields: &str| {
+        but("bake: 1h", "bake: 1h")
+            + &format!("\nhealth:\n  metrics: [{{ name: a, namespace: N, metric: M, {fields} }}]\n")
+    };
+    let cases = [
+        (in_place("{}", "  name: web-v6\n"), "no-effect", "name", "or use `staged: true`"),
+        (in_place("{}", "  desired_count: 3\n"), "no-effect", "desired_count", "remove the line"),
+        (in_place("{ staged: true }", "  desired_count: 3\n"), "no-effect", "desired_count", "remove the line"),
+        (in_place("{ staged: true, registry: web-v6 }", ""), "no-effect", "web-v6", "at once with `in_place: {}`"),
+        (in_place("{ staged: perhaps }", ""), "wrong-type", "perhaps", "write `true` or `false`"),
+        (in_place("{ registry: [a] }", ""), "wrong-type", "[a]", "registry: web-ipv6"),
+        (in_place("{ stages: true }", ""), "unknown-field", "stages", "staged"),
+        (metric("ceiling: 1, floor: 9"), "contrary-bounds", "{ name: a", "write `ceiling: 9` and `floor: 1`"),
+        (metric("ceiling: .inf"), "wrong-type", ".inf", "ceiling: 5"),
+        (metric("floor: 1, missing: zero"), "silence-condemns", "{ name: a", "drop `missing: zero`"),
+        (but("bake: 1h", "bake: 1h, smoke: yes"), "wrong-type", "yes", "`http`, `expect`"),
+        (but("bake: 1h", "bake: 1h, smoke: {}"), "missing-field", "{}", "http:"),
+        (but("bake: 1h", "bake: 1h, hooks: []"), "wrong-type", "[]", "`before_shift`, `after_shift`"),
+        (but("bake: 1h", "bake: 1h, hooks: { on_hold: [] }"), "unknown-field", "on_hold", "belongs in `hooks`"),
+        (
+            but("bake: 1h", "bake: 1h, hooks: { after_shift: [{ command: { run: [x], timeout: 11m } }] }"),
+            "out-of-range",
+            "11m",
+            "write",
+        ),
+    ];
+    for (text, rule, meant, remedy) in cases {
+        let found = super::read(&text).findings;
+        let finding = found.iter().find(|f| f.rule == rule).unwrap_or_else(|| panic!("no {rule}: {found:?}\n{text}"));
+        let place = finding.place.unwrap_or_else(|| panic!("{finding:?} has no place"));
+        assert!(text[place.start..].starts_with(meant), "{rule}: {:?} is not at {meant}", &text[place.start..]);
+        assert!(finding.remedy.contains(remedy), "{rule}: {}", finding.remedy);
+    }
+}

@@ -51,6 +51,7 @@ impl Universe {
     /// A cloud in which everything that the playbook names exists, as it was long before the run.
     pub fn for_playbook(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>) -> Universe {
         let mut universe = empty(playbook, scenario, seed, now);
+        universe.levels = playbook.health.metrics.iter().map(|m| (m.name.clone(), SimLevel::of(m))).collect();
         if let Shift::InPlace(in_place) = &playbook.shift {
             universe.discovered(playbook, in_place);
             return universe;
@@ -72,7 +73,6 @@ impl Universe {
         for name in &playbook.health.alarms {
             universe.alarms.insert(name.clone(), alarm(name));
         }
-        universe.levels = playbook.health.metrics.iter().map(|m| (m.name.clone(), SimLevel::of(m))).collect();
         universe.settle();
         for epoch in &mut universe.traffic.epochs {
             epoch.from = now - HISTORY;

@@ -76,7 +76,9 @@ impl Universe {
     fn green_serves_in(&self, minute: DateTime<Utc>) -> bool {
         let green = self.target_groups.values().filter(|g| self.is_green(&g.group.arn));
         let share = |name: &str| self.traffic.flows_in(name, minute).map(|(part, flow)| part * flow.share).sum::<f64>();
-        green.map(|g| share(&g.group.name)).sum::<f64>() > 0.0
+        // Without a load balancer, from the first task on that consumers find.
+        let found = self.target_groups.is_empty() && self.traffic.green_since.is_some_and(|since| since <= minute);
+        found || green.map(|g| share(&g.group.name)).sum::<f64>() > 0.0
     }
 }
 

@@ -23,7 +23,7 @@ impl Sim {
 impl Universe {
     fn answer_to(&self, request: &Request) -> Result<Response, String> {
         if let Some(host) = &request.connect_to {
-            return self.answer_at(host);
+            return self.answer_at(host, port(&request.url));
         }
         let mut rules: Vec<&Route> =
             self.routes.values().map(|r| r.route.seen(self.now)).filter(|r| meets(r, request)).collect();
@@ -31,12 +31,15 @@ impl Universe {
         Ok(rules.first().map_or_else(|| response(404, "no rule of green's knows this request"), |r| self.behind(r)))
     }
 
-    /// The answer of whoever has this name or address.
-    fn answer_at(&self, host: &str) -> Result<Response, String> {
+    /// The answer of whoever has this name or address. A load balancer answers by the default action of
+    /// the listener on that port.
+    fn answer_at(&self, host: &str, port: Option<u16>) -> Result<Response, String> {
         if let Some(balancer) = self.load_balancers.values().find(|b| b.dns_name == host) {
             let defaults = self.routes.values().map(|r| r.route.seen(self.now));
-            let mut defaults = defaults.filter(|r| r.load_balancer == balancer.arn && r.priority.is_none());
-            return Ok(defaults.next().map_or_else(|| response(503, "no listener"), |r| self.behind(r)));
+            let mut defaults =
+                defaults.filter(|r| r.load_balancer == balancer.arn && r.priority.is_none() && r.port == port);
+            let refused = || format!("{host} refuses the connection");
+            return defaults.next().map(|r| self.behind(r)).ok_or_else(refused);
         }
         let keys: Vec<(String, String)> =
             self.services.keys().filter_map(|k| k.split_once('/')).map(|(c, s)| (c.to_owned(), s.to_owned())).collect();
@@ -55,6 +58,14 @@ impl Universe {
         let served = forwards(route).filter(|(_, weight)| *weight > 0).any(|(group, _)| healthy(group));
         if served { response(200, "ok") } else { response(503, "Service Temporarily Unavailable") }
     }
+}
+
+/// The port that an address asks for.
+fn port(url: &str) -> Option<u16> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let given = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    given.or(Some(if scheme == "https" { 443 } else { 80 }))
 }
 
 fn response(status: u16, body: &str) -> Response {
