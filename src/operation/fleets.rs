@@ -84,11 +84,11 @@ pub(super) fn go_home(scene: &Scene) -> Result<Outcome, CloudError> {
     let Some(green) = green.filter(|g| g.status == "ACTIVE") else { return Ok(Outcome::done()) };
     if green.desired_count > 0 || !certain {
         scene.cloud.set_desired_count(&green.cluster, &green.name, 0)?;
-        return Ok(Outcome::NotYet(format!("{} tasks of green still run", green.running_count)));
+        return Ok(Outcome::NotYet(format!("green still runs tasks: {}", green.running_count)));
     }
     match green.running_count {
         0 => Ok(Outcome::done()),
-        left => Ok(Outcome::NotYet(format!("{left} tasks of green still run"))),
+        left => Ok(Outcome::NotYet(format!("green still runs tasks: {left}"))),
     }
 }
 

@@ -146,7 +146,7 @@ fn fleets(plan: &Plan) -> Vec<String> {
             Share::ALL => {
                 format!("{share}: {green} green tasks, and blue's {blue} leave discovery in a rollout of blue")
             }
-            _ => format!("{share}: {green} green tasks beside {blue} of blue are {:.0}%", shown_share(blue, share)),
+            _ => format!("{share}: green tasks {green}, blue tasks {blue}, which is {:.0}%", shown_share(blue, share)),
         }
     };
     plan.playbook.stages.iter().map(|stage| line(stage.green)).collect()
