@@ -210,7 +210,7 @@ fn the_plan_says_what_others_may_notice() {
     let staged = Lab::new(playbook(STAGED), Scenario::Healthy, 7);
     let Ok(plan) = staged.plan() else { panic!("a plan") };
     let text = migrate::report::plan::text(&plan, epoch());
-    assert!(text.contains("20%: 1 green tasks beside 4 of blue are 20%"), "{text}");
+    assert!(text.contains("20%: green tasks 1, blue tasks 4, which is 20%"), "{text}");
     assert_eq!(plan.home_commands(&migrate::operation::Made::new(), &[]).len(), 2);
 }
 
