@@ -11,6 +11,8 @@
 //! | playbook | what the user wishes, in YAML |
 //! | inventory | what exists: services, task definitions, target groups, routes, alarms |
 //! | route | a listener's default action or a rule: a list of actions with weights |
+//! | way | how traffic moves: listener weights, records, a swap of target groups, in place, in fleets |
+//! | place | where traffic is told where to go: a route, a record set, a service's own settings |
 //! | registry | a Cloud Map service: what finds a service that has no load balancer |
 //! | record, record set | what Route 53 answers to a name and type: one record, or several with weights |
 //! | finding | something wrong or notable, with severity, evidence and remedy |
@@ -116,6 +118,10 @@
 //! * A change to the cloud: a variant of `operation::Operation` with perform and undo, a verb of
 //!   the port for each single change, both clouds, and its place in [`plan`]. The sweeps over crash
 //!   points and faults take it in by themselves.
+//! * A way to move traffic: a variant of [`playbook::Shift`], a module of `operation` that shifts, goes
+//!   home, and says what drifted, its arms in `operation::way` (the one place that tells ways apart), its
+//!   operations in [`plan`], its rules in [`assess`], its words in [`report`], an estate and the rules of
+//!   AWS in [`cloud::sim`], and a line `sweeps!(way, PLAYBOOK)` in the engine's tests.
 //! * A rule of the real cloud that hurts: [`cloud::sim`] enforces it, with a test of its own.
 //! * A criterion of the gate: [`gate`], and the reading of its evidence in both clouds.
 //! * A way for a run to go: an arm of `execute::decide`, an event only if something new *happened*.
