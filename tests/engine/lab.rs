@@ -197,82 +197,76 @@ pub fn shipped(name: &str) -> Playbook {
     playbook(&std::fs::read_to_string(path).unwrap())
 }
 
+/// A playbook for the service `web` that moves traffic in this way, and goes on like this.
+macro_rules! web {
+    ($shift:literal, $rest:literal) => {
+        concat!(
+            "version: 1\nname: web\nservice: { cluster: prod, name: web }\n",
+            "green:\n  network: { subnets: [subnet-0a1, subnet-0b2] }\nshift: ",
+            $shift,
+            "\n",
+            $rest
+        )
+    };
+}
+
 /// Three short stages, the second of which wants an approval, and everything else at its default.
-pub const SHORT: &str = "\
-version: 1
-name: web
-service: { cluster: prod, name: web }
-green:
-  network: { subnets: [subnet-0a1, subnet-0b2] }
-shift: { listener_weights: {} }
+pub const SHORT: &str = web!(
+    "{ listener_weights: {} }",
+    "\
 stages:
   - { green: 10%, bake: 5m }
   - { green: 50%, bake: 5m, approve: true }
   - { green: 100%, bake: 6m }
-";
+"
+);
 
 /// One stage of everything, behind a Network Load Balancer.
-pub const SWAP: &str = "\
-version: 1
-name: web
-service: { cluster: prod, name: web }
-green:
-  network: { subnets: [subnet-0a1, subnet-0b2] }
-shift: { listener_swap: {} }
+pub const SWAP: &str = web!(
+    "{ listener_swap: {} }",
+    "\
 stages:
   - { green: 100%, bake: 6m }
-";
+"
+);
 
 /// A service without a load balancer, updated at once.
-pub const IN_PLACE: &str = "\
-version: 1
-name: web
-service: { cluster: prod, name: web }
-green:
-  network: { subnets: [subnet-0a1, subnet-0b2] }
-shift: { in_place: {} }
+pub const IN_PLACE: &str = web!(
+    "{ in_place: {} }",
+    "\
 stages:
   - { green: 100%, bake: 6m }
 health: { alarms: [web-errors] }
-";
+"
+);
 
 /// Green beside blue in the same Cloud Map service, in proportion to the stage.
-pub const STAGED: &str = "\
-version: 1
-name: web
-service: { cluster: prod, name: web }
-green:
-  network: { subnets: [subnet-0a1, subnet-0b2] }
-shift: { in_place: { staged: true } }
+pub const STAGED: &str = web!(
+    "{ in_place: { staged: true } }",
+    "\
 stages:
   - { green: 20%, bake: 5m }
   - { green: 50%, bake: 5m, approve: true }
   - { green: 100%, bake: 6m }
 health: { alarms: [web-errors] }
-";
+"
+);
 
 /// The same over records.
-pub const BY_RECORDS: &str = "\
-version: 1
-name: web
-service: { cluster: prod, name: web }
-green:
-  network: { subnets: [subnet-0a1, subnet-0b2] }
-shift: { dns_weights: {} }
+pub const BY_RECORDS: &str = web!(
+    "{ dns_weights: {} }",
+    "\
 stages:
   - { green: 10%, bake: 5m }
   - { green: 50%, bake: 5m, approve: true }
   - { green: 100%, bake: 6m }
-";
+"
+);
 
 /// A smoke test before the first stage, hooks around every shift, and a topic that is told.
-pub const SMOKE_AND_HOOKS: &str = "\
-version: 1
-name: web
-service: { cluster: prod, name: web }
-green:
-  network: { subnets: [subnet-0a1, subnet-0b2] }
-shift: { listener_weights: {} }
+pub const SMOKE_AND_HOOKS: &str = web!(
+    "{ listener_weights: {} }",
+    "\
 stages:
   - { green: 10%, bake: 5m, smoke: { http: \"https://web.example.com/health\", expect: { body: ok } } }
   - { green: 100%, bake: 6m }
@@ -283,7 +277,8 @@ hooks:
   on_rollback: [{ command: { run: [rollback] } }]
   on_finish: [{ command: { run: [finish] } }]
 notify: { sns: [\"arn:aws:sns:us-east-1:123456789012:deploys\"], on: [hold, rollback] }
-";
+"
+);
 
 impl Lab {
     pub fn new(playbook: Playbook, scenario: Scenario, seed: u64) -> Lab {

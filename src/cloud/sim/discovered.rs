@@ -1,9 +1,9 @@
 //! The estate of a service without a load balancer: found through Cloud Map, asked by another service.
 
-use super::ecs::{Rollout, SimService};
+use super::ecs::SimService;
 use super::estate::{HISTORY, alarm, container_name, map};
 use super::registries::{CONSUMER, SimRegistry};
-use super::universe::{Lagging, SimTaskDefinition, Universe, number_of, short};
+use super::universe::{SimTaskDefinition, Universe, number_of, short};
 use crate::inventory::{Container, Namespace, Registry, RegistryRecord, ServiceRegistry, TaskDefinition};
 use crate::playbook::{InPlace, Playbook};
 
@@ -99,19 +99,7 @@ impl Universe {
         service.desired_count = CONSUMERS;
         service.registries = Vec::new();
         service.tags = map([("team", "platform"), (CONSUMER, "true")]);
-        let sim = SimService {
-            service: Lagging::new(service),
-            wanted: None,
-            visible_from: self.now,
-            ipv6_only: false,
-            deployment_id,
-            rollout: Rollout::Completed,
-            failed_tasks: 0,
-            earlier: Vec::new(),
-            history: Vec::new(),
-            tasks,
-            events: Vec::new(),
-        };
+        let sim = SimService::long_running(service, deployment_id, tasks, self.now);
         self.services.insert(key, sim);
     }
 }

@@ -59,6 +59,28 @@ pub enum Rollout {
 }
 
 impl SimService {
+    /// A service that was there long before the run, with these tasks of its one deployment.
+    pub(super) fn long_running(
+        service: Service,
+        deployment_id: String,
+        tasks: Vec<SimTask>,
+        now: DateTime<Utc>,
+    ) -> SimService {
+        SimService {
+            service: Lagging::new(service),
+            wanted: None,
+            visible_from: now,
+            ipv6_only: false,
+            deployment_id,
+            rollout: Rollout::Completed,
+            failed_tasks: 0,
+            earlier: Vec::new(),
+            history: Vec::new(),
+            tasks,
+            events: Vec::new(),
+        }
+    }
+
     pub fn is_active(&self) -> bool {
         self.service.actual.status == "ACTIVE"
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, DurationRound, Utc};
 use serde_json::json;
 
-use super::ecs::{Rollout, SimService};
+use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute, default_attributes, described, tuples};
 use super::faults::CallLog;
 use super::levels::SimLevel;
@@ -218,19 +218,7 @@ impl Universe {
         };
         let deployment_id = format!("ecs-svc/{}", number_of(&key));
         let tasks = (0..BLUE_TASKS).map(|_| self.old_task(&cluster, &deployment_id)).collect();
-        let sim = SimService {
-            service: Lagging::new(service),
-            wanted: None,
-            visible_from: self.now,
-            ipv6_only: false,
-            deployment_id,
-            rollout: Rollout::Completed,
-            failed_tasks: 0,
-            earlier: Vec::new(),
-            history: Vec::new(),
-            tasks,
-            events: Vec::new(),
-        };
+        let sim = SimService::long_running(service, deployment_id, tasks, self.now);
         self.services.insert(key.clone(), sim);
         self.blue = Blue { service: key, desired_count: BLUE_TASKS, target_groups: groups.to_vec() };
     }
