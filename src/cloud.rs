@@ -25,7 +25,8 @@ use self::notices::Notices;
 use self::registries::Registries;
 use self::ties::Ties;
 use self::trials::Trials;
-pub use crate::gate::{Counted, Counts, LevelQuery, LevelSource, Minute};
+pub use crate::gate::day::Day;
+pub use crate::gate::{Counted, Counts, LevelQuery, LevelSource, Minute, Whose};
 use crate::inventory::{
     Action, Alarm, LoadBalancer, Record, Route, RouteAt, ScalableTarget, Service, ServiceRegistry, Suspension,
     TargetGroup, TargetHealth, Task, TaskDefinition,
@@ -69,6 +70,10 @@ pub trait Cloud: Balancers + Names + Registries + Notices + Ties + Trials + Sync
 
     /// Everything that a decision needs, in one parallel sweep.
     fn observe(&self, watch: &Watch) -> Result<Sight, CloudError>;
+
+    /// The minutes of a day by availability zone, with the percentiles of the whole day: failures, client
+    /// errors, and samples slower than those percentiles. Flows have no latency.
+    fn day(&self, window: &DayWindow) -> Result<Day, CloudError>;
 
     /// Creates a target group like `from` with `ip_address_type` `ipv6`. Returns its ARN. Where one
     /// with this name, these settings and these tags exists, returns that.
@@ -181,8 +186,28 @@ pub struct MetricWindow {
     pub to: DateTime<Utc>,
     /// Statistic of `TargetResponseTime` to read, such as `p99`; `None` for no latency.
     pub latency: Option<String>,
+    /// Whether requests that the client got wrong are counted.
+    pub client_errors: bool,
+    /// Bounds in seconds of what counts as slow; with them the samples are counted, too.
+    pub slow: Option<[f64; 2]>,
     /// Metrics of the user's own.
     pub levels: Vec<LevelQuery>,
+}
+
+/// Of which target groups the last day is read, by availability zone.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DayWindow {
+    pub counted: Counted,
+    /// ARNs of blue's target groups.
+    pub groups: Vec<String>,
+    /// ARN of the load balancer of each group, by the group's ARN.
+    pub load_balancers: BTreeMap<String, String>,
+    /// Availability zones of each load balancer, by its ARN.
+    pub zones: BTreeMap<String, Vec<String>>,
+    /// Start of the first minute, on a full minute.
+    pub from: DateTime<Utc>,
+    /// End of the last minute, on a full minute.
+    pub to: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

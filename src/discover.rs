@@ -6,13 +6,13 @@ mod names;
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
+use chrono::{DurationRound, TimeDelta};
 
 use crate::clock::{Clock, Wake};
 use crate::cloud::registries::ConsumerSearch;
-use crate::cloud::{Cause, Cloud, CloudError, Identity, Watch};
+use crate::cloud::{Cause, Cloud, CloudError, Counted, DayWindow, Identity, Watch};
 use crate::finding::Finding;
-use crate::inventory::{Consumers, Inventory, LoadBalancer, Registry, Service, TargetGroup};
+use crate::inventory::{Consumers, History, Inventory, LoadBalancer, Registry, Service, TargetGroup};
 use crate::playbook::{Playbook, Shift};
 
 /// What discovery came to.
@@ -32,6 +32,8 @@ pub struct Found {
 
 /// Reads before a throttled one is given up, on top of the SDK's own attempts.
 const READS: u32 = 5;
+/// Minutes until the minutes of CloudWatch are final.
+const DAY_AGE_MINUTES: i64 = 5;
 /// Services of the cluster that are searched for the name of the one that moves.
 const SERVICES_SEARCHED: usize = 100;
 
@@ -95,7 +97,9 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         }
         _ => (Vec::new(), Vec::new()),
     };
+    let history = if in_place { None } else { history(cloud, clock, &chosen, &load_balancers)? };
     let inventory = Inventory {
+        history,
         account: identity.account.clone(),
         region: identity.region.clone(),
         green_service,
@@ -260,4 +264,30 @@ fn no_groups(playbook: &Playbook, service: &Service) -> Finding {
     )
     .evidence(format!("containers with target groups: {}", containers.join(", ")))
     .remedy("name one of these in `service.container`, or leave the field out")
+}
+
+/// Blue's last day; `None` where CloudWatch does not answer, which holds the run later and not the plan.
+fn history(
+    cloud: &dyn Cloud,
+    clock: &dyn Clock,
+    groups: &[TargetGroup],
+    balancers: &[LoadBalancer],
+) -> Result<Option<History>, CloudError> {
+    let now = clock.now() - TimeDelta::minutes(DAY_AGE_MINUTES);
+    let to = now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now);
+    let network = balancers.iter().any(|b| b.kind == "network");
+    let own = |g: &TargetGroup| Some((g.arn.clone(), g.load_balancers.first()?.clone()));
+    let window = DayWindow {
+        counted: if network { Counted::Flows } else { Counted::Requests },
+        groups: groups.iter().map(|g| g.arn.clone()).collect(),
+        load_balancers: groups.iter().filter_map(own).collect(),
+        zones: balancers.iter().map(|b| (b.arn.clone(), b.zones.clone())).collect(),
+        from: to - TimeDelta::days(1),
+        to,
+    };
+    match patiently(clock, || cloud.day(&window)) {
+        Ok(day) => Ok(Some(day.history())),
+        Err(error) if error.cause == Cause::Credentials => Err(error),
+        Err(_) => Ok(None),
+    }
 }

@@ -343,10 +343,10 @@ impl<'a> Run<'a> {
             seen = sight::look(&self.progress, &self.scene(self.clock.now()));
         }
         match seen {
-            Ok(sight::Look { judgement, drift }) => {
+            Ok(sight::Look { judgement, read, drift }) => {
                 // A green that is degraded goes home first, and the way home minds the drift.
                 let drift = drift.filter(|_| judgement.verdict != Verdict::Degraded);
-                self.append(Event::Judged { stage: self.progress.stage, judgement })?;
+                self.append(Event::Judged { stage: self.progress.stage, judgement, read })?;
                 match drift {
                     Some(drift) => {
                         let reason = drift.to_string();
@@ -362,11 +362,13 @@ impl<'a> Run<'a> {
             Err(error) => {
                 let judgement = Judgement {
                     verdict: Verdict::CannotSee,
+                    against: false,
                     reason: format!("AWS cannot be read: {error}"),
                     tally: crate::gate::Tally::default(),
                     healthy_hosts: 0,
+                    weighed: None,
                 };
-                self.append(Event::Judged { stage: self.progress.stage, judgement })
+                self.append(Event::Judged { stage: self.progress.stage, judgement, read: None })
             }
         }
     }

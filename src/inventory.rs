@@ -7,6 +7,7 @@
 
 pub mod balancer;
 mod discovery;
+mod history;
 pub mod image;
 pub mod record;
 
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use self::balancer::Anatomy;
 pub use self::discovery::{Consumers, Namespace, Registry, RegistryRecord, RollingUpdate, ServiceRegistry};
+pub use self::history::{History, Past, Slow};
 pub use self::record::{AliasTarget, HostedName, Record, ResourceRecord, Zone};
 
 /// The estate of one migration, as it was discovered.
@@ -63,6 +65,9 @@ pub struct Inventory {
     /// Other records that lead to blue's load balancer, or to a name that moves, for people.
     #[serde(default)]
     pub names_left: Vec<NameLeft>,
+    /// What blue was like over the last day; `None` where CloudWatch could not be read, or was not asked.
+    #[serde(default)]
+    pub history: Option<History>,
 }
 
 /// A record beside those that move.

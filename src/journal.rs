@@ -5,12 +5,14 @@
 
 pub mod calls;
 pub mod progress;
+pub mod seen;
 pub mod store;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use self::calls::Call;
+use self::seen::Read;
 use crate::clock::Signal;
 use crate::cloud::CloudError;
 use crate::gate::Judgement;
@@ -82,6 +84,9 @@ pub enum Event {
     Judged {
         stage: usize,
         judgement: Judgement,
+        /// What was read of the metrics, where they could be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<Read>,
     },
     /// The bake is over and green is healthy.
     StagePassed {

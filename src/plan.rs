@@ -10,12 +10,13 @@ mod dns;
 mod green;
 mod in_place;
 mod listener;
+mod protocol;
 mod savings;
 mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -84,6 +85,8 @@ pub struct ScheduledStage {
     pub approve: bool,
 }
 
+/// How long a shift takes until the load balancer follows it everywhere.
+const PROPAGATION_SECONDS: i64 = 15;
 /// The longest name of a target group (ELBv2 API reference, `CreateTargetGroup`).
 const TARGET_GROUP_NAME_MAX: usize = 32;
 
@@ -204,6 +207,14 @@ impl Plan {
     /// How long clients may go where they went before a shift, after the shift is in effect.
     pub fn following(&self) -> TimeDelta {
         TimeDelta::seconds(i64::from(self.inventory.follow_seconds()))
+    }
+
+    /// The first full minute in which every load balancer, and every resolver, follows a shift that was
+    /// read back then.
+    pub fn followed_from(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        let minute = TimeDelta::minutes(1);
+        let until = at + TimeDelta::seconds(PROPAGATION_SECONDS) + self.following();
+        (until + minute - TimeDelta::milliseconds(1)).duration_trunc(minute).unwrap_or(until)
     }
 
     /// Share of a stage; stage 0 is before the first.

@@ -8,6 +8,7 @@ mod around;
 mod decode;
 mod field;
 mod findings;
+mod health;
 mod hooks;
 mod metric;
 mod name;
@@ -33,8 +34,8 @@ pub use self::around::{
 };
 pub use self::decode::{Decoded, decode};
 pub use self::field::{Field, SECTIONS, Section};
+pub use self::health::{CustomMetric, ErrorCriterion, Health, LatencyCriterion, Missing, OnNoData, Rate, Worse};
 pub use self::schema::schema;
-use crate::gate::{Level, LevelQuery, LevelSource};
 use crate::inventory::{Registry, TargetGroup};
 use crate::traffic::Share;
 
@@ -260,147 +261,6 @@ pub struct Stage {
     pub hooks: StageHooks,
 }
 
-/// When green counts as healthy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Health {
-    pub errors: ErrorCriterion,
-    /// By default green is degraded when its `p99` exceeds three times blue's.
-    pub latency: Option<LatencyCriterion>,
-    /// CloudWatch alarms, metric or composite, that must not be in `ALARM`.
-    #[schemars(length(max = 100), extend("uniqueItems" = true))]
-    pub alarms: Vec<String>,
-    /// Metrics of your own, and metric math over them, each with a ceiling, a floor, or both.
-    #[schemars(length(max = 50))]
-    pub metrics: Vec<CustomMetric>,
-    /// Requests, or flows through a Network Load Balancer, that green must have answered in a stage before it may count as healthy.
-    pub min_requests: u64,
-    /// What a stage does whose bake is over without `min_requests`.
-    pub on_no_data: OnNoData,
-    /// How long `start` waits for green to become healthy.
-    pub start_timeout: Period,
-}
-
-/// A CloudWatch metric, or metric math, that is judged as a level minute by minute.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CustomMetric {
-    /// Names it in verdicts.
-    pub name: String,
-    /// Name by which expressions refer to it: `[a-z][a-zA-Z0-9_]*`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[a-z][a-zA-Z0-9_]{0,254}$"))]
-    pub id: Option<String>,
-    /// CloudWatch namespace, such as `Shop/Checkout`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Name of the metric in its namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metric: Option<String>,
-    /// Its dimensions, all of them: CloudWatch knows a metric only by its whole set.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub dimensions: BTreeMap<String, String>,
-    /// CloudWatch statistic: `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount`, or a percentile.
-    #[serde(default = "CustomMetric::default_statistic", skip_serializing_if = "CustomMetric::is_default_statistic")]
-    #[schemars(regex(pattern = r"^(Average|Sum|Minimum|Maximum|SampleCount|p\d{1,3}(\.\d{1,3})?)$"))]
-    pub statistic: String,
-    /// Metric math over the ids of other entries, instead of a metric.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expression: Option<String>,
-    /// Green is degraded while it is above this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ceiling: Option<f64>,
-    /// Green is degraded while it is below this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub floor: Option<f64>,
-    /// What a minute means in which it is not reported.
-    #[serde(default)]
-    pub missing: Missing,
-}
-
-/// What a minute means in which a metric is not reported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Missing {
-    /// Nobody knows.
-    #[default]
-    Blind,
-    /// Zero, as for a counter of errors.
-    Zero,
-}
-
-impl CustomMetric {
-    /// What is measured where the playbook does not say.
-    pub fn default_statistic() -> String {
-        "Average".to_owned()
-    }
-
-    // An expression has no statistic, and so none may be written out beside one.
-    fn is_default_statistic(statistic: &str) -> bool {
-        statistic == CustomMetric::default_statistic()
-    }
-
-    /// What is judged; `None` where it is there for expressions only.
-    pub fn level(&self) -> Option<Level> {
-        let (ceiling, floor) = (self.ceiling, self.floor);
-        let level = Level { name: self.name.clone(), ceiling, floor, absent_is_zero: self.missing == Missing::Zero };
-        (ceiling.is_some() || floor.is_some()).then_some(level)
-    }
-
-    /// What is asked of CloudWatch.
-    pub fn query(&self) -> LevelQuery {
-        let source = match &self.expression {
-            Some(expression) => LevelSource::Expression(expression.clone()),
-            None => LevelSource::Metric {
-                namespace: self.namespace.clone().unwrap_or_default(),
-                metric: self.metric.clone().unwrap_or_default(),
-                dimensions: self.dimensions.clone(),
-                statistic: self.statistic.clone(),
-            },
-        };
-        LevelQuery { name: self.name.clone(), id: self.id.clone(), source }
-    }
-}
-
-/// Bounds of green's error rate: 5xx answers and connection errors of all requests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ErrorCriterion {
-    /// Green is degraded above this error rate, unless blue is above it too.
-    pub ceiling: Share,
-    /// Green is degraded when its error rate exceeds blue's by this factor (at least 1).
-    #[schemars(range(min = 1))]
-    pub ratio: f64,
-}
-
-/// Bounds of green's latency.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LatencyCriterion {
-    /// CloudWatch statistic of `TargetResponseTime`: `Average`, or a percentile such as `p99` or `p99.9`.
-    #[serde(default = "LatencyCriterion::default_statistic")]
-    #[schemars(regex(pattern = r"^(Average|p\d{1,3}(\.\d{1,3})?)$"))]
-    pub statistic: String,
-    /// Green is degraded above this latency, unless blue is above it too.
-    #[serde(default)]
-    pub ceiling: Option<Period>,
-    /// Green is degraded when its latency exceeds blue's by this factor (at least 1).
-    #[serde(default)]
-    #[schemars(range(min = 1))]
-    pub ratio: Option<f64>,
-}
-
-/// What a stage does whose bake is over without enough requests to judge.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnNoData {
-    /// Stop moving and say so.
-    #[default]
-    Hold,
-    /// Go on: the service has too little traffic to be judged by requests.
-    Advance,
-}
-
 /// What a rollback leaves behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -505,37 +365,6 @@ impl JsonSchema for Period {
             "description": "A length of time such as 90s, 15m or 1h30m.",
             "pattern": r"^\s*(\d+(\.\d+)?\s*[a-zA-Z]+\s*)+$"
         })
-    }
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Health {
-            errors: ErrorCriterion::default(),
-            latency: Some(LatencyCriterion {
-                statistic: LatencyCriterion::default_statistic(),
-                ceiling: None,
-                ratio: Some(3.0),
-            }),
-            alarms: Vec::new(),
-            metrics: Vec::new(),
-            min_requests: 50,
-            on_no_data: OnNoData::Hold,
-            start_timeout: Period::minutes(20),
-        }
-    }
-}
-
-impl Default for ErrorCriterion {
-    fn default() -> Self {
-        ErrorCriterion { ceiling: Share::from_permille(50), ratio: 3.0 }
-    }
-}
-
-impl LatencyCriterion {
-    /// What is measured where the playbook does not say.
-    pub fn default_statistic() -> String {
-        "p99".to_owned()
     }
 }
 

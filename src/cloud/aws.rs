@@ -42,8 +42,8 @@ use futures_util::future::{join, try_join, try_join4};
 use tokio::runtime::Runtime;
 
 use super::{
-    Cause, Cloud, CloudError, Identity, MetricWindow, Minute, NewRule, NewScaling, NewService, NewTargetGroup,
-    NewTaskDefinition, RouteWrite, Sight, Watch,
+    Cause, Cloud, CloudError, Day, DayWindow, Identity, MetricWindow, Minute, NewRule, NewScaling, NewService,
+    NewTargetGroup, NewTaskDefinition, RouteWrite, Sight, Watch,
 };
 use crate::inventory::{
     Alarm, LoadBalancer, Route, ScalableTarget, Service, Suspension, TargetGroup, Task, TaskDefinition,
@@ -147,6 +147,10 @@ fn cannot_start(message: String) -> CloudError {
 }
 
 impl Cloud for Aws {
+    fn day(&self, _window: &DayWindow) -> Result<Day, CloudError> {
+        Ok(Day::default())
+    }
+
     fn identity(&self) -> Result<Identity, CloudError> {
         self.runtime.block_on(identity::of(&self.sts, &self.config, &self.region))
     }

@@ -56,8 +56,8 @@ pub use universe::{Blue, Knobs, Lagging, OUR_TAG, SimTaskDefinition, Universe, V
 use self::store::Store;
 use self::traffic::Memo;
 use super::{
-    Cause, Cloud, CloudError, Identity, NewRule, NewScaling, NewService, NewTargetGroup, NewTaskDefinition, RouteWrite,
-    Sight, Watch,
+    Cause, Cloud, CloudError, Day, DayWindow, Identity, NewRule, NewScaling, NewService, NewTargetGroup,
+    NewTaskDefinition, RouteWrite, Sight, Watch,
 };
 use crate::clock::{Clock, Signal, Wake};
 use crate::inventory::{
@@ -210,6 +210,10 @@ impl Clock for Sim {
 }
 
 impl Cloud for Sim {
+    fn day(&self, _window: &DayWindow) -> Result<Day, CloudError> {
+        Ok(Day::default())
+    }
+
     fn identity(&self) -> Result<Identity, CloudError> {
         self.read("sts:GetCallerIdentity", |u| Ok(u.identity.clone()))
     }

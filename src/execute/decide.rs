@@ -235,6 +235,10 @@ fn before_shift(progress: &Progress, goal: Goal, now: DateTime<Utc>) -> Step {
         Verdict::NotEnoughEvidence if !exposed => {
             return Step::Record(Event::Held { why: HoldReason::NotReady, reason });
         }
+        // The stage before has passed; what speaks against green now keeps the next one from beginning.
+        Verdict::NotEnoughEvidence if judged.judgement.against && !under_way => {
+            return Step::Record(Event::Held { why: HoldReason::NotEnoughEvidence, reason });
+        }
         Verdict::NotEnoughEvidence | Verdict::Healthy => {}
     }
     if stage.is_some_and(|s| s.approve) && goal.approves != Some(next) && !under_way {
@@ -280,9 +284,13 @@ fn baking(progress: &Progress, goal: Goal, bake: &Bake, now: DateTime<Utc>) -> S
         Verdict::NotEnoughEvidence if over => {
             let extension = (bake.until - bake.began).max(TimeDelta::seconds(EXTENSION_MIN_SECONDS));
             if now - bake.until >= extension {
+                // That too little was seen may be accepted; that something speaks against green may not.
                 return match progress.header.plan.playbook.health.on_no_data {
-                    OnNoData::Advance => Step::Record(Event::StagePassed { stage }),
-                    OnNoData::Hold => Step::Record(Event::Held { why: HoldReason::NotEnoughEvidence, reason }),
+                    OnNoData::Advance if !judged.judgement.against => Step::Record(Event::StagePassed { stage }),
+                    OnNoData::Rollback => turn_back(progress, reason),
+                    OnNoData::Hold | OnNoData::Advance => {
+                        Step::Record(Event::Held { why: HoldReason::NotEnoughEvidence, reason })
+                    }
                 };
             }
         }

@@ -2,29 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::cloud::{CloudError, MetricWindow, Watch};
-use crate::gate::{Counted, Criteria, Evidence, Judgement, Minute, Verdict, judge};
+use crate::gate::share::mismatch;
+use crate::gate::{Baseline, Counted, Criteria, Evidence, IN_A_ROW, Judgement, Next, Tally, Verdict, judge};
 use crate::journal::progress::Progress;
+use crate::journal::seen::{Read, Seen, WINDOW_MINUTES};
 use crate::operation::{Drift, Scene, green_key, hosts, places, strayed};
 use crate::plan::Plan;
-use crate::playbook::{CustomMetric, Shift};
+use crate::playbook::{CustomMetric, LatencyCriterion, Shift};
 use crate::traffic::Share;
 
-/// CloudWatch minutes younger than this are still revised (load balancer metrics arrive, and change,
-/// for about two minutes).
-const SETTLE_SECONDS: i64 = 120;
-/// How long a shift takes until the load balancer follows it everywhere.
-const PROPAGATION_SECONDS: i64 = 15;
-/// The longest window that is read: after a long hold, what was days ago says nothing any more.
-const WINDOW_MINUTES: i64 = 24 * 60;
 /// Minutes read before green has traffic, only to know that the monitoring answers.
 const PREVIEW_MINUTES: i64 = 5;
 
 /// What a look at the world comes to.
 pub(super) struct Look {
     pub judgement: Judgement,
+    /// What is new of the metrics, where they could be read.
+    pub read: Option<Read>,
     /// A place that does not show the share that was settled last.
     pub drift: Option<Drift>,
 }
@@ -41,10 +38,12 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
     // are the user's own.
     let uncounted = plan.counted() == Counted::Nothing;
     let measured = !uncounted || !plan.playbook.health.metrics.is_empty();
+    let metrics = measured.then(|| window(progress, scene, &green, now));
+    let asked = metrics.as_ref().map(|window| window.to);
     let sight = scene.cloud.observe(&Watch {
         target_groups: green.clone(),
         alarms: plan.playbook.health.alarms.clone(),
-        metrics: measured.then(|| window(progress, scene, &green, now)),
+        metrics,
         ..if settled || uncounted { places(scene) } else { Watch::default() }
     })?;
     let healthy = |g: &String| sight.health.get(g).map_or(0, |t| t.iter().filter(|t| t.state == "healthy").count());
@@ -54,14 +53,13 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
         Some(Ok(ref alarms)) => Ok(alarms.iter().cloned().map(|a| (a.name, a.state)).collect()),
         Some(Err(ref error)) => Err(error.to_string()),
     };
-    let minutes = sight.metrics.clone().unwrap_or(Ok(Vec::new())).map_err(|e| e.to_string());
-    let (before, minutes) = match minutes {
-        Ok(minutes) => {
-            let (before, since) = split(progress, exposed, minutes);
-            (before, Ok(since))
-        }
-        Err(error) => (Vec::new(), Err(error)),
+    let (unread, read) = match (asked, &sight.metrics) {
+        (Some(until), Some(Ok(minutes))) => (None, Some(progress.seen.news(until, minutes.clone()))),
+        (_, Some(Err(error))) => (Some(error.to_string()), None),
+        (_, None) | (None, _) => (None, None),
     };
+    let known = read.as_ref().map(|read| progress.seen.with(read, now));
+    let seen: &Seen = known.as_ref().unwrap_or(&progress.seen);
     let hosts = hosts(scene, &sight);
     let evidence = Evidence {
         healthy_hosts: hosts.map_or(u32::try_from(fewest).unwrap_or(u32::MAX), |h| h.healthy),
@@ -69,42 +67,33 @@ pub(super) fn look(progress: &Progress, scene: &Scene) -> Result<Look, CloudErro
         exposed,
         alarms,
         alarms_named: plan.playbook.health.alarms.clone(),
-        minutes,
-        before,
+        unread,
+        stage: if exposed { seen.stage() } else { Vec::new() },
+        before: seen.before(IN_A_ROW),
+        ledger: seen.ledger(plan),
     };
-    let mut criteria = criteria(plan);
+    let mut criteria = criteria(progress);
     criteria.wanted_hosts = hosts.map_or(criteria.wanted_hosts, |h| h.wanted);
     let mut judgement = judge(&criteria, &evidence);
-    let since = evidence.minutes.as_deref().unwrap_or_default();
-    if let Some(note) = off_course(plan, since, progress.share).filter(|_| progress.shift.is_none()) {
+    if let Some(note) = off_course(plan, &judgement.tally, progress.share).filter(|_| settled) {
         judgement.reason = format!("{}; {note}", judgement.reason);
     }
     if let Some(reason) = not_followed(plan, &judgement, progress.share).filter(|_| settled) {
         (judgement.verdict, judgement.reason) = (Verdict::NotEnoughEvidence, reason);
     }
     let drift = if settled { strayed(scene, &sight) } else { None };
-    Ok(Look { judgement, drift })
+    Ok(Look { judgement, read, drift })
 }
 
 /// Requests on both sides together below which a split says nothing about the weights.
 const SPLIT_REQUESTS: f64 = 500.0;
-/// How far the observed share may lie beside the wish: half of it, or this much.
-const SPLIT_TOLERANCE: f64 = 0.03;
 
 /// What to say where the observed share of requests is not the share that was set. It is a remark
 /// and no verdict: sticky clients come over late.
-fn off_course(plan: &Plan, since: &[Minute], wish: Share) -> Option<String> {
-    let sum = |side: fn(&Minute) -> Option<f64>| -> f64 { since.iter().filter_map(side).sum() };
-    let green = sum(|m| m.green.requests);
-    let all = green + sum(|m| m.blue.requests);
-    if wish == Share::NONE || all < SPLIT_REQUESTS {
-        return None;
-    }
-    let observed = green / all;
+fn off_course(plan: &Plan, tally: &Tally, wish: Share) -> Option<String> {
     let what = if plan.counted() == Counted::Flows { "new flows" } else { "requests" };
-    let off = (observed - wish.fraction()).abs();
-    (off > SPLIT_TOLERANCE.max(wish.fraction() / 2.0))
-        .then(|| format!("green receives {:.1}% of the {what}, {wish} was set", observed * 100.0))
+    let observed = mismatch(tally.green_requests, tally.blue_requests, wish.fraction())?;
+    Some(format!("green receives {:.1}% of the {what}, {wish} was set", observed * 100.0))
 }
 
 /// Why a green that looks healthy has not been seen by those who were sent to it. Records only say
@@ -128,74 +117,38 @@ fn not_followed(plan: &Plan, judgement: &Judgement, wish: Share) -> Option<Strin
     })
 }
 
-fn criteria(plan: &Plan) -> Criteria {
+fn criteria(progress: &Progress) -> Criteria {
+    let plan = &progress.header.plan;
     let health = &plan.playbook.health;
-    let latency = health.latency.as_ref();
     // A Network Load Balancer reports no latency.
-    let latency = latency.filter(|_| plan.counted() != Counted::Flows);
+    let latency = health.latency.as_ref().filter(|_| plan.counted() == Counted::Requests);
+    let next = plan.playbook.stages.get(progress.stage).filter(|_| progress.stage > 0);
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let accepted_failures = health.accepted_failures as f64;
     Criteria {
         counted: plan.counted(),
         baseline: plan.baseline(),
         levels: health.metrics.iter().filter_map(CustomMetric::level).collect(),
-        error_ceiling: health.errors.ceiling.fraction(),
-        error_ratio: health.errors.ratio,
         latency_ceiling: latency.and_then(|l| l.ceiling).map(|c| c.0.as_secs_f64()),
-        latency_ratio: latency.and_then(|l| l.ratio),
         min_requests: health.min_requests,
         wanted_hosts: plan.green_count(),
+        next: next.map(|stage| Next { share: stage.green.fraction(), accepted_failures }),
     }
 }
 
-/// The minutes before the shift, and those since it that are wholly green's. What was read before
-/// anything moved, or while it moves, is all before.
-fn split(progress: &Progress, exposed: bool, minutes: Vec<Minute>) -> (Vec<Minute>, Vec<Minute>) {
-    let exposed_since = progress.exposed_since.filter(|_| progress.share > Share::NONE);
-    let (Some(since), true) = (exposed_since, exposed) else { return (minutes, Vec::new()) };
-    let began = progress.shift_began.unwrap_or(since).min(since);
-    let plan = &progress.header.plan;
-    let (from, until) = (first_minute(plan, since), floor(began));
-    let newest = minutes.last().map_or(from, |m| m.start);
-    let from = from.max(newest - TimeDelta::minutes(WINDOW_MINUTES - 1));
-    let before = minutes.iter().filter(|m| m.start < until).cloned().collect();
-    (before, minutes.into_iter().filter(|m| m.start >= from).collect())
-}
-
-fn floor(at: DateTime<Utc>) -> DateTime<Utc> {
-    at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at)
-}
-
-/// The first full minute in which every load balancer, and every resolver, follows a shift that was read
-/// back then.
-fn first_minute(plan: &Plan, since: DateTime<Utc>) -> DateTime<Utc> {
-    let following = TimeDelta::seconds(PROPAGATION_SECONDS) + plan.following();
-    floor(since + following + TimeDelta::minutes(1) - TimeDelta::milliseconds(1))
-}
-
-/// Minutes before a shift that a window of so many minutes since it needs: as many, where all traffic
-/// moved at once; otherwise only those that the levels are compared with.
-fn past_minutes(plan: &Plan, minutes: i64) -> i64 {
-    let levels = if plan.playbook.health.metrics.is_empty() { 0 } else { PREVIEW_MINUTES };
-    if plan.playbook.shift.at_once() { minutes.max(PREVIEW_MINUTES) } else { levels }
-}
-
-/// The settled minutes since the shift, with the past that they are compared with; before the first
-/// shift, a few to see whether CloudWatch answers.
+/// The minutes that are to be read, with all that the judge asks of them: one question.
 fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Utc>) -> MetricWindow {
     let plan = &progress.header.plan;
-    let to = floor(now - TimeDelta::seconds(SETTLE_SECONDS));
-    let preview = to - TimeDelta::minutes(PREVIEW_MINUTES);
-    let from = match progress.exposed_since.filter(|_| progress.share > Share::NONE) {
-        None => preview,
-        Some(since) => {
-            let from = first_minute(plan, since).max(to - TimeDelta::minutes(WINDOW_MINUTES));
-            let past = past_minutes(plan, (to - from).num_minutes());
-            let began = floor(progress.shift_began.unwrap_or(since).min(since));
-            // After a long hold the past is too long ago to be read in the same question.
-            let near = to - began <= TimeDelta::minutes(2 * WINDOW_MINUTES);
-            if past > 0 && near { from.min(began - TimeDelta::minutes(past)) } else { from }
-        }
+    let preview = match plan.baseline() {
+        Baseline::Beside => PREVIEW_MINUTES,
+        // As many as green will be compared with.
+        Baseline::Past => i64::from(plan.protocol().planned_minutes).clamp(PREVIEW_MINUTES, WINDOW_MINUTES),
     };
+    let (from, to) = progress.seen.window(now, preview);
     let counted = plan.counted();
+    let requests = counted == Counted::Requests;
+    let slow = plan.slow_bounds();
+    let latency = plan.playbook.health.latency.as_ref().map(|latency| latency.statistic.clone());
     MetricWindow {
         counted,
         levels: plan.playbook.health.metrics.iter().map(CustomMetric::query).collect(),
@@ -203,13 +156,9 @@ fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Ut
         blue: plan.blue_groups(),
         load_balancers: scene.group_balancers(),
         from,
-        to: to.max(from),
-        latency: plan
-            .playbook
-            .health
-            .latency
-            .as_ref()
-            .filter(|_| counted == Counted::Requests)
-            .map(|l| l.statistic.clone()),
+        to,
+        latency: Some(latency.unwrap_or_else(LatencyCriterion::default_statistic)).filter(|_| requests),
+        client_errors: requests,
+        slow,
     }
 }

@@ -29,6 +29,8 @@ pub struct Course {
     /// The first minute, from 0, whose evidence condemned green.
     pub condemned: Option<usize>,
     pub verdict: Verdict,
+    /// Whether something speaks against going on, and not only too little was seen.
+    pub against: bool,
     /// A sentence with the numbers.
     pub reason: String,
     /// The metric that drives the verdict, as an index; `None` without metrics.
@@ -67,6 +69,7 @@ impl Course {
             tracks: ledger.metrics.iter().map(|_| Track::new(ledger.minutes.len())).collect(),
             condemned: None,
             verdict: Verdict::Healthy,
+            against: false,
             reason: String::new(),
             driver: None,
         };
@@ -134,6 +137,7 @@ impl Course {
             matches!(metric.test, Test::Against(_)) && !track.counts && broken
         });
         let suspicious = self.evidence.last().is_some_and(|evidence| evidence.slow >= WARNING.ln());
+        self.against = self.condemned.is_some() || shared.is_some() || suspicious;
         let informed = self.tracks.iter().any(|track| track.minutes > 0);
         (self.verdict, self.reason) = if let Some(minute) = self.condemned {
             (Verdict::Degraded, account::condemned(ledger, self, minute))

@@ -14,8 +14,8 @@ use super::count::{Count, Pair, Reported};
 use super::limit::Limit;
 use super::trial::{Margin, Starts};
 
-/// CloudWatch keeps a resolution of one minute for 15 days; no run looks back further.
-pub const MINUTES_MAX: usize = 15 * 24 * 60;
+/// Three months: a run that is older says nothing more.
+pub const MINUTES_MAX: usize = 92 * 24 * 60;
 
 /// The counts of a run, with the plan and the promise that they are judged by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Evidence, IN_A_ROW, Minute, Objection, Verdict, worst};
+use super::minute::Minute;
+use super::{Evidence, IN_A_ROW, Objection, Verdict, worst};
 
 /// Bounds of one metric.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Level {
     pub floor: Option<f64>,
     /// Whether a minute that is not reported is one of zero.
     pub absent_is_zero: bool,
+    /// Whether each side has its own, and green's is judged.
+    pub of_each_side: bool,
 }
 
 /// One metric or expression, read minute by minute into [`Minute::levels`].
@@ -31,6 +34,19 @@ pub struct LevelQuery {
     /// The name by which expressions refer to it.
     pub id: Option<String>,
     pub source: LevelSource,
+    pub whose: Whose,
+}
+
+/// Whose a metric is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// Of no side: in [`Minute::levels`].
+    #[default]
+    Everybody,
+    /// In green's [`super::Counts::own`].
+    Green,
+    /// In blue's [`super::Counts::own`].
+    Blue,
 }
 
 /// Where the values of a level come from.
@@ -47,26 +63,27 @@ pub enum LevelSource {
     Expression(String),
 }
 
-/// The worst objection of all levels. `since` are the settled minutes since the shift, `before` those
-/// directly before it; both oldest first.
-pub(super) fn objection(levels: &[Level], evidence: &Evidence, since: &[Minute], before: &[Minute]) -> Objection {
-    worst(levels.iter().map(|level| judge(level, evidence.exposed, since, before)))
+/// The worst objection of all levels.
+pub(super) fn objection(levels: &[Level], evidence: &Evidence) -> Option<Objection> {
+    worst(levels.iter().filter_map(|level| judge(level, evidence.exposed, &evidence.stage, &evidence.before)))
 }
 
-fn judge(level: &Level, exposed: bool, since: &[Minute], before: &[Minute]) -> Objection {
+fn judge(level: &Level, exposed: bool, since: &[Minute], before: &[Minute]) -> Option<Objection> {
     let was = level.beyond(before);
     if !exposed {
         // A floor under what green does cannot be kept before green does anything.
-        let above = was.filter(|_| level.beyond_ceiling(before));
-        return above.map(|text| (Verdict::NotEnoughEvidence, format!("{text}, before green has any traffic")));
+        let text = was.filter(|_| level.beyond_ceiling(before))?;
+        return Objection::against(Verdict::NotEnoughEvidence, format!("{text}, before green has any traffic"));
     }
     match (level.beyond(since), was) {
-        (Some(text), None) => return Some((Verdict::Degraded, text)),
+        (Some(text), None) if level.blue_is_beyond(since) => {
+            let text = format!("{text}, and blue is too: not green's fault");
+            return Objection::against(Verdict::NotEnoughEvidence, text);
+        }
+        (Some(text), None) => return Objection::against(Verdict::Degraded, text),
         (Some(text), Some(_)) => {
-            return Some((
-                Verdict::NotEnoughEvidence,
-                format!("{text}, and it was before the shift: not green's fault"),
-            ));
+            let text = format!("{text}, and it was before the shift: not green's fault");
+            return Objection::against(Verdict::NotEnoughEvidence, text);
         }
         (None, _) => {}
     }
@@ -74,13 +91,14 @@ fn judge(level: &Level, exposed: bool, since: &[Minute], before: &[Minute]) -> O
     if recent.len() == IN_A_ROW && recent.iter().all(|m| level.value(m).is_none()) {
         let text = format!("{} is not reported in the last {IN_A_ROW} min", level.name);
         let blind = level.floor.is_some();
-        return Some((if blind { Verdict::CannotSee } else { Verdict::NotEnoughEvidence }, text));
+        return Objection::unknown(if blind { Verdict::CannotSee } else { Verdict::NotEnoughEvidence }, text);
     }
     let seen = since.iter().filter(|m| level.value(m).is_some()).count();
-    (seen < IN_A_ROW).then(|| {
-        let text = format!("{} is reported for {seen} of the {IN_A_ROW} min that it takes", level.name);
-        (Verdict::NotEnoughEvidence, text)
-    })
+    if seen >= IN_A_ROW {
+        return None;
+    }
+    let text = format!("{} is reported for {seen} of the {IN_A_ROW} min that it takes", level.name);
+    Objection::unknown(Verdict::NotEnoughEvidence, text)
 }
 
 /// The last minutes that decide.
@@ -90,7 +108,18 @@ fn last(minutes: &[Minute]) -> &[Minute] {
 
 impl Level {
     fn value(&self, minute: &Minute) -> Option<f64> {
-        minute.levels.get(&self.name).copied().or(self.absent_is_zero.then_some(0.0))
+        let levels = if self.of_each_side { &minute.green.own } else { &minute.levels };
+        levels.get(&self.name).copied().or(self.absent_is_zero.then_some(0.0))
+    }
+
+    /// Whether blue's own is beyond the same bound in the same minutes.
+    fn blue_is_beyond(&self, minutes: &[Minute]) -> bool {
+        let all = |beyond: &dyn Fn(f64) -> bool| {
+            last(minutes).iter().all(|m| m.blue.own.get(&self.name).copied().is_some_and(beyond))
+        };
+        let above = self.beyond_ceiling(minutes) && self.ceiling.is_some_and(|c| all(&|v| v > c));
+        let below = !self.beyond_ceiling(minutes) && self.floor.is_some_and(|f| all(&|v| v < f));
+        self.of_each_side && (above || below)
     }
 
     fn all(&self, minutes: &[Minute], beyond: impl Fn(f64) -> bool) -> bool {
@@ -146,11 +175,11 @@ mod tests {
     }
 
     fn level(ceiling: Option<f64>, floor: Option<f64>, absent_is_zero: bool) -> Level {
-        Level { name: "m".to_owned(), ceiling, floor, absent_is_zero }
+        Level { name: "m".to_owned(), ceiling, floor, absent_is_zero, of_each_side: false }
     }
 
     fn verdict(level: &Level, before: &[Option<f64>], since: &[Option<f64>]) -> Option<Verdict> {
-        judge(level, true, &minutes(since), &minutes(before)).map(|(verdict, _)| verdict)
+        judge(level, true, &minutes(since), &minutes(before)).map(|objection| objection.verdict)
     }
 
     #[test]
@@ -187,9 +216,12 @@ mod tests {
     #[test]
     fn before_any_traffic_only_a_ceiling_speaks() {
         let unexposed = |level: &Level, before: &[Option<f64>]| judge(level, false, &[], &minutes(before));
-        let (verdict, text) = unexposed(&level(Some(8.0), None, false), &[Some(9.0); 3]).unwrap();
-        assert_eq!(verdict, Verdict::NotEnoughEvidence);
-        assert_eq!(text, "m is above its ceiling of 8 (9, 9, 9 in the last 3 min), before green has any traffic");
+        let objection = unexposed(&level(Some(8.0), None, false), &[Some(9.0); 3]).unwrap();
+        assert_eq!(objection.verdict, Verdict::NotEnoughEvidence);
+        assert_eq!(
+            objection.reason,
+            "m is above its ceiling of 8 (9, 9, 9 in the last 3 min), before green has any traffic"
+        );
         assert_eq!(unexposed(&level(None, Some(2.0), false), &[Some(0.0); 3]), None);
         assert_eq!(unexposed(&level(Some(8.0), None, false), &[None; 3]), None);
     }

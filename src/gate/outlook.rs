@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::count::{Count, Pair};
 use super::exposure::LAG_MINUTES;
+use super::limit::Limit;
 use super::trial::{BETTORS, CAP, FAST_FALSE_ROLLBACK, Margin};
 
 /// A stage as it is expected.
@@ -32,8 +33,10 @@ pub struct Traffic {
     pub false_rollback: f64,
     /// The part of the stake that is laid when the stage begins.
     pub laid: f64,
-    /// The metric's weight in the combination.
+    /// The weight in the combination of the comparison with blue.
     pub weight: f64,
+    /// The hard limit, with its weight; it needs no blue.
+    pub limit: Option<(Limit, f64)>,
 }
 
 /// What to expect of one rate of bad requests on green.
@@ -69,6 +72,7 @@ impl Traffic {
             false_rollback: 0.01,
             laid: 0.5 + 0.5 / 60.0,
             weight: 1.0,
+            limit: None,
         }
     }
 
@@ -77,27 +81,33 @@ impl Traffic {
         self.requests_per_minute * self.share
     }
 
-    /// What a minute is expected to add to each bettor's logarithm.
-    fn expected(&self, green_rate: f64) -> Option<[f64; BETTORS]> {
-        let (green, blue) = (self.green_requests(), self.requests_per_minute * (1.0 - self.share));
-        let minute =
-            Pair { green: Count::new(green, green * green_rate), blue: Count::new(blue, blue * self.blue_rate) };
-        self.margin.bets(&minute, self.phi)
-    }
-
     /// Minutes from the first bad one until the evidence suffices, the bad minutes themselves, without
     /// CloudWatch's lag; `None` where it never does.
     pub fn minutes_to_detect(&self, green_rate: f64) -> Option<f64> {
-        let bets = self.expected(green_rate.clamp(0.0, 1.0))?;
+        let green_rate = green_rate.clamp(0.0, 1.0);
+        let (green, blue) = (self.green_requests(), self.requests_per_minute * (1.0 - self.share));
+        let minute =
+            Pair { green: Count::new(green, green * green_rate), blue: Count::new(blue, blue * self.blue_rate) };
+        let beside = self.margin.bets(&minute, self.phi).and_then(|bets| self.minutes(&bets, self.weight));
+        let against = self.limit.and_then(|(limit, weight)| {
+            // A limit that blue breaks as well counts for nothing.
+            let kept = self.blue_rate <= limit.rate;
+            limit.bets(&minute.green, self.phi).filter(|_| kept).and_then(|bets| self.minutes(&bets, weight))
+        });
+        [beside, against].into_iter().flatten().reduce(f64::min)
+    }
+
+    /// How long bettors who win so much in a minute take, with this weight in the combination.
+    fn minutes(&self, bets: &[f64; BETTORS], weight: f64) -> Option<f64> {
         let best = bets.iter().copied().fold(0.0, f64::max);
         if best <= 0.0 {
             return None;
         }
         #[expect(clippy::cast_precision_loss, reason = "eight")]
-        let handicap = (BETTORS as f64).ln() - self.laid.ln() - self.weight.ln();
+        let handicap = (BETTORS as f64).ln() - self.laid.ln() - weight.ln();
         let needed = |chance: f64| -chance.ln() + handicap;
         // The capped evidence of all bettors together grows by at most e^CAP a minute.
-        let whole = -self.false_rollback.ln() - self.laid.ln() - self.weight.ln();
+        let whole = -self.false_rollback.ln() - self.laid.ln() - weight.ln();
         let slow = (needed(self.false_rollback) / best).max((whole / CAP).ceil());
         let fast = needed(FAST_FALSE_ROLLBACK) / best;
         Some(slow.min(fast).max(1.0))

@@ -49,6 +49,14 @@ impl Slowness {
         }
     }
 
+    /// The part of blue's requests that is slower than the bound by its meaning, from 0 to 1.
+    pub fn beyond(self) -> f64 {
+        match self {
+            Slowness::P95 => 0.05,
+            Slowness::P99 => 0.01,
+        }
+    }
+
     pub fn margin(self) -> Margin {
         let floor = match self {
             Slowness::P95 => 2.5e-3,

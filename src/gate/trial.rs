@@ -134,6 +134,11 @@ impl Starts {
         }
     }
 
+    /// What is laid in the minute in which a stage begins.
+    pub fn at_a_start(&self) -> f64 {
+        0.5 / f64::from(self.stages.max(1)) + 0.5 / f64::from(self.planned_minutes.max(1))
+    }
+
     /// Whether the minute is one of the first `minutes` of a stage.
     pub fn early(&self, minute: u32, minutes: u32) -> bool {
         self.begun.iter().any(|begun| (*begun..begun.saturating_add(minutes)).contains(&minute))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::calls::Calls;
+use super::seen::Seen;
 use super::{Cause, Event, Goal, Header, HoldReason, Record, Settlement};
 use crate::cloud::CloudError;
 use crate::gate::{Judgement, Verdict};
@@ -42,6 +43,8 @@ pub struct Progress {
     pub exposed_since: Option<DateTime<Utc>>,
     /// When the shift to the present stage, or the one under way, was first intended.
     pub shift_began: Option<DateTime<Utc>>,
+    /// What was seen of the traffic. Shared, as the header is.
+    pub seen: Arc<Seen>,
     /// Since when the gate cannot see, if it cannot.
     pub blind_since: Option<DateTime<Utc>>,
     /// Whether a shift was ever intended.
@@ -167,6 +170,7 @@ impl Progress {
             bake: None,
             exposed_since: None,
             shift_began: None,
+            seen: Arc::default(),
             blind_since: None,
             moved: false,
             home: false,
@@ -228,9 +232,16 @@ impl Progress {
             Event::BakeBegan { stage, until } => {
                 self.bake = Some(Bake { stage: *stage, began: at, until: *until });
                 self.exposed_since = Some(at);
+                let followed = self.header.plan.followed_from(at);
+                Arc::make_mut(&mut self.seen).follow(followed);
                 self.blind_since = None;
             }
-            Event::Judged { stage, judgement } => self.judge(*stage, judgement, at),
+            Event::Judged { stage, judgement, read } => {
+                if let Some(read) = read {
+                    Arc::make_mut(&mut self.seen).take(read, at);
+                }
+                self.judge(*stage, judgement, at);
+            }
             Event::StagePassed { stage } => {
                 self.passed = *stage;
                 self.bake = None;
@@ -323,6 +334,9 @@ impl Progress {
         let begun = self.shift.as_ref().is_some_and(|s| s.stage == stage);
         if !begun {
             self.shift_began = Some(at);
+            if stage > 0 {
+                Arc::make_mut(&mut self.seen).begin(share, at);
+            }
             self.tried.extend(self.shift.as_ref().map(|s| s.share));
             self.shift = Some(ShiftAttempt { stage, share, attempt: Attempt::new(at) });
         }

@@ -360,18 +360,32 @@ impl Reader<'_, '_> {
         let fields = self.section(node, &field::HEALTH, "`health`")?;
         let default = Health::default();
         let errors = fields.get("errors").and_then(|n| self.errors(n));
+        let false_rollback = fields.get("false_rollback").and_then(|n| self.rate(n, "false_rollback", "1%", 0.5));
+        let hard_limit = fields.get("hard_limit").and_then(|n| self.rate(n, "hard_limit", "2%", 1.0));
+        if let (Some(node), Some(errors), Some(_)) = (fields.get("errors"), &errors, hard_limit)
+            && errors.ceiling.is_some_and(|ceiling| Some(ceiling) != hard_limit)
+        {
+            let finding = Finding::block("two-limits", "`hard_limit` and `errors.ceiling` are two names of one limit")
+                .remedy("keep `hard_limit`, and remove `ceiling` from `errors`");
+            self.block(&node.span, finding);
+        }
+        let accepted_failures = fields
+            .get("accepted_failures")
+            .and_then(|n| self.integer(n, "accepted_failures", 1, 1 << 40, "accepted_failures: 500"));
         let latency = fields.get("latency").and_then(|n| self.latency(n));
         let alarms = fields.get("alarms").and_then(|n| self.alarms(n));
         let metrics = fields.get("metrics").and_then(|n| self.metrics(n));
         let min_requests =
             fields.get("min_requests").and_then(|n| self.integer(n, "min_requests", 0, u64::MAX, "min_requests: 50"));
-        let on_no_data = fields
-            .get("on_no_data")
-            .and_then(|n| self.choice(n, "on_no_data", &[("hold", OnNoData::Hold), ("advance", OnNoData::Advance)]));
+        let no_data = [("hold", OnNoData::Hold), ("advance", OnNoData::Advance), ("rollback", OnNoData::Rollback)];
+        let on_no_data = fields.get("on_no_data").and_then(|n| self.choice(n, "on_no_data", &no_data));
         let start_timeout =
             fields.get("start_timeout").and_then(|n| self.period(n, "start_timeout", "20m", &Bounds::START));
         Some(Health {
+            false_rollback: false_rollback.unwrap_or(default.false_rollback),
             errors: errors.unwrap_or_default(),
+            hard_limit,
+            accepted_failures: accepted_failures.unwrap_or(default.accepted_failures),
             latency: latency.or(default.latency),
             alarms: alarms.unwrap_or_default(),
             metrics: metrics.unwrap_or_default(),
@@ -384,9 +398,9 @@ impl Reader<'_, '_> {
     fn errors(&mut self, node: &Node) -> Option<ErrorCriterion> {
         let fields = self.section(node, &field::ERRORS, "`health.errors`")?;
         let default = ErrorCriterion::default();
-        let ceiling = fields.get("ceiling").and_then(|n| self.share(n, "ceiling"));
+        let ceiling = fields.get("ceiling").and_then(|n| self.rate(n, "ceiling", "2%", 1.0));
         let ratio = fields.get("ratio").and_then(|n| self.ratio(n, "ratio"));
-        Some(ErrorCriterion { ceiling: ceiling.unwrap_or(default.ceiling), ratio: ratio.unwrap_or(default.ratio) })
+        Some(ErrorCriterion { ceiling, ratio: ratio.unwrap_or(default.ratio) })
     }
 
     fn latency(&mut self, node: &Node) -> Option<LatencyCriterion> {

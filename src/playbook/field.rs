@@ -198,7 +198,10 @@ pub(super) static HEALTH: Section = Section {
     name: "Health",
     path: "health",
     fields: &[
-        field("errors", "errors: { ceiling: 5%, ratio: 3 }"),
+        field("false_rollback", "false_rollback: 1%"),
+        field("errors", "errors: { ratio: 1.5 }"),
+        field("hard_limit", "hard_limit: 2%"),
+        field("accepted_failures", "accepted_failures: 500"),
         field("latency", "latency: { statistic: p99, ceiling: 800ms }"),
         field("alarms", "alarms: [web-5xx]"),
         field(
@@ -209,10 +212,7 @@ pub(super) static HEALTH: Section = Section {
         field("on_no_data", "on_no_data: hold"),
         field("start_timeout", "start_timeout: 20m"),
     ],
-    unsupported: &[
-        ("hard_limit", "use `errors: { ceiling: 5% }`: above it green is degraded"),
-        ("false_rollback", "remove it; `errors: { ceiling: 5%, ratio: 3 }` bounds the judgement"),
-    ],
+    unsupported: &[],
 };
 
 pub(super) static METRIC: Section = Section {
@@ -226,6 +226,10 @@ pub(super) static METRIC: Section = Section {
         field("dimensions", "dimensions: { Service: checkout }"),
         field("statistic", "statistic: p99"),
         field("expression", "expression: \"100 * errors / requests\""),
+        field("of", "of: requests"),
+        field("ratio", "ratio: 1.5"),
+        field("direction", "direction: increase"),
+        field("weight", "weight: 0.1"),
         field("ceiling", "ceiling: 5"),
         field("floor", "floor: 100"),
         field("missing", "missing: zero"),
@@ -236,7 +240,7 @@ pub(super) static METRIC: Section = Section {
 pub(super) static ERRORS: Section = Section {
     name: "ErrorCriterion",
     path: "health.errors",
-    fields: &[field("ceiling", "ceiling: 5%"), field("ratio", "ratio: 3")],
+    fields: &[field("ceiling", "ceiling: 2%"), field("ratio", "ratio: 1.5")],
     unsupported: &[],
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::field;
 use super::reader::{Reader, shortened};
 use super::tree::{Kind, Node};
-use super::{CustomMetric, Missing};
+use super::{CustomMetric, Missing, Worse};
 use crate::finding::Finding;
 
 /// Entries of a playbook: one question to CloudWatch holds 500, and the load balancer's are in it too.
@@ -84,6 +84,10 @@ impl Reader<'_, '_> {
             dimensions,
             statistic: statistic.unwrap_or_else(CustomMetric::default_statistic),
             expression,
+            of: None,
+            ratio: None,
+            direction: Worse::default(),
+            weight: None,
             ceiling,
             floor,
             missing,

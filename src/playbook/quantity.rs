@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::Period;
 use super::reader::{Reader, is_number, shortened};
 use super::tree::Node;
+use super::{Period, Rate};
 use crate::finding::Finding;
 use crate::traffic::{Share, ShareError};
 
@@ -82,6 +82,25 @@ impl Reader<'_, '_> {
                     .remedy("write at most one digit behind the point, such as `0.5%`")
             }
             ShareError::Form => {
+                Finding::block("bad-percentage", not_a(&shown, "percentage")).remedy(percent_remedy(&scalar.text))
+            }
+        };
+        self.block_scalar(node, scalar, finding);
+        None
+    }
+
+    /// A rate above 0 % and up to `most`, with as many digits as it takes.
+    pub fn rate(&mut self, node: &Node, what: &str, example: &str, most: f64) -> Option<Rate> {
+        let scalar = self.scalar(node, what, &format!("{what}: {example}"))?;
+        let shown = shortened(&scalar.text);
+        let finding = match scalar.text.parse::<Rate>() {
+            Ok(rate) if rate.fraction() > 0.0 && rate.fraction() <= most => return Some(rate),
+            Ok(_) => {
+                let most = Rate::new(most).map_or_else(String::new, |most| format!(" and up to {most}"));
+                Finding::block("bad-percentage", format!("`{shown}` is not above 0%{most}"))
+                    .remedy(format!("write, for example, `{example}`"))
+            }
+            Err(()) => {
                 Finding::block("bad-percentage", not_a(&shown, "percentage")).remedy(percent_remedy(&scalar.text))
             }
         };

@@ -21,7 +21,14 @@ use super::lab::Lab;
 const GOAL: Goal = Goal { through: 1, settle: true, patient: true, approves: Some(1) };
 
 fn judged(verdict: Verdict) -> Judgement {
-    Judgement { verdict, reason: "numbers".into(), tally: Tally::default(), healthy_hosts: 4 }
+    Judgement {
+        verdict,
+        against: false,
+        reason: "numbers".into(),
+        tally: Tally::default(),
+        healthy_hosts: 4,
+        weighed: None,
+    }
 }
 
 fn error(cause: CallCause) -> CloudError {
@@ -71,7 +78,7 @@ fn samples() -> Vec<Event> {
         events.push(Event::Called(Box::new(call)));
     }
     for verdict in [Verdict::Healthy, Verdict::NotEnoughEvidence, Verdict::CannotSee, Verdict::Degraded] {
-        events.push(Event::Judged { stage: 1, judgement: judged(verdict) });
+        events.push(Event::Judged { stage: 1, judgement: judged(verdict), read: None });
     }
     for outcome in outcomes {
         events.push(Event::Settled { operation: operation(), outcome: outcome.clone() });
@@ -195,7 +202,7 @@ fn a_blind_time_is_not_baked() {
     let mut at = progress.last.1;
     let mut judge = |progress: &mut Progress, verdict, seconds| {
         at += TimeDelta::seconds(seconds);
-        let event = Event::Judged { stage: 1, judgement: judged(verdict) };
+        let event = Event::Judged { stage: 1, judgement: judged(verdict), read: None };
         progress.apply(&Record { seq: progress.last.0 + 1, at, event }).unwrap();
     };
     judge(&mut progress, Verdict::Healthy, 60);
@@ -210,7 +217,7 @@ fn a_blind_time_is_not_baked() {
 
 /// Appends a judgement made so many seconds ago.
 fn with_verdict(progress: &Progress, verdict: Verdict) -> Progress {
-    append(progress, Event::Judged { stage: progress.stage, judgement: judged(verdict) }).unwrap()
+    append(progress, Event::Judged { stage: progress.stage, judgement: judged(verdict), read: None }).unwrap()
 }
 
 #[test]

@@ -377,6 +377,7 @@ fn counts(asked: &[Question], answers: &BTreeMap<String, Answer>, wanted: Side, 
 mod tests {
     use super::*;
     use crate::cloud::LevelQuery;
+    use crate::cloud::Whose;
 
     fn window() -> MetricWindow {
         let from = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
@@ -454,10 +455,15 @@ mod tests {
                 dimensions: BTreeMap::new(),
                 statistic: "Sum".to_string(),
             },
+            whose: Whose::Everybody,
         };
         let expression = "e1 / 60".to_string();
-        let math =
-            LevelQuery { name: "rate".to_string(), id: None, source: LevelSource::Expression(expression.clone()) };
+        let math = LevelQuery {
+            name: "rate".to_string(),
+            id: None,
+            source: LevelSource::Expression(expression.clone()),
+            whose: Whose::Everybody,
+        };
         let window = MetricWindow { counted: Counted::Nothing, levels: vec![metric, math], ..window() };
         let asked = questions(&window).unwrap();
         let ids: Vec<&str> = asked.iter().map(|q| q.id.as_str()).collect();
@@ -490,9 +496,12 @@ mod tests {
         ]);
         let minutes = tally(&window, &asked, &answers);
         assert_eq!(minutes.len(), 2);
-        assert_eq!(minutes[0].blue, Counts { requests: Some(150.0), bad: Some(5.0), latency: Some(0.5) });
+        assert_eq!(
+            minutes[0].blue,
+            Counts { requests: Some(150.0), bad: Some(5.0), latency: Some(0.5), ..Counts::default() }
+        );
         assert_eq!(minutes[0].green, Counts::default());
-        assert_eq!(minutes[1].green, Counts { requests: Some(7.0), bad: None, latency: None });
+        assert_eq!(minutes[1].green, Counts { requests: Some(7.0), ..Counts::default() });
         assert_eq!(minutes[1].blue, Counts::default());
     }
 

@@ -88,7 +88,7 @@ mod tests {
     use super::super::{Sim, Tamper};
     use super::*;
     use crate::clock::Clock;
-    use crate::cloud::{Cloud, LevelQuery, LevelSource, Watch};
+    use crate::cloud::{Cloud, LevelQuery, LevelSource, Watch, Whose};
 
     fn metric(text: &str) -> CustomMetric {
         serde_json::from_str(text).unwrap()
@@ -105,7 +105,7 @@ mod tests {
     fn seen(sim: &Sim) -> Option<f64> {
         let to = chrono::DurationRound::duration_trunc(sim.now(), Duration::minutes(1)).unwrap() - SETTLING;
         let source = LevelSource::Expression(String::new());
-        let levels = vec![LevelQuery { name: "m".to_owned(), id: None, source }];
+        let levels = vec![LevelQuery { name: "m".to_owned(), id: None, source, whose: Whose::Everybody }];
         let window = MetricWindow { from: to - Duration::minutes(1), to, levels, ..MetricWindow::default() };
         let sight = sim.observe(&Watch { metrics: Some(window), ..Watch::default() }).unwrap();
         sight.metrics.unwrap().unwrap()[0].levels.get("m").copied()

@@ -453,13 +453,13 @@ mod tests {
     fn the_observed_share_follows_the_weights() {
         let (sim, green) = shifted(Scenario::Healthy, 10);
         let minutes = minutes(&sim, &green, 30).unwrap();
-        let (ours, bad) = totals(&minutes, |m| m.green);
-        let (theirs, _) = totals(&minutes, |m| m.blue);
+        let (ours, bad) = totals(&minutes, |m| m.green.clone());
+        let (theirs, _) = totals(&minutes, |m| m.blue.clone());
         let share = ours / (ours + theirs);
         assert!((0.095..0.105).contains(&share), "{share}");
         assert!((16_000.0..19_500.0).contains(&ours), "{ours}");
         assert!((2.0..50.0).contains(&bad), "{bad}");
-        let ratio = median_latency(&minutes, |m| m.green) / median_latency(&minutes, |m| m.blue);
+        let ratio = median_latency(&minutes, |m| m.green.clone()) / median_latency(&minutes, |m| m.blue.clone());
         assert!((0.9..1.1).contains(&ratio), "{ratio}");
         assert_eq!(sim.universe().violations, []);
     }
@@ -468,13 +468,13 @@ mod tests {
     fn the_scenarios_show_in_the_metrics() {
         let (sim, green) = shifted(Scenario::GreenErrors, 10);
         let seen = minutes(&sim, &green, 30).unwrap();
-        let (requests, bad) = totals(&seen, |m| m.green);
+        let (requests, bad) = totals(&seen, |m| m.green.clone());
         assert!((0.07..0.09).contains(&(bad / requests)));
-        let (requests, bad) = totals(&seen, |m| m.blue);
+        let (requests, bad) = totals(&seen, |m| m.blue.clone());
         assert!(bad / requests < 0.002);
         let (sim, green) = shifted(Scenario::GreenSlow, 10);
         let seen = minutes(&sim, &green, 30).unwrap();
-        let ratio = median_latency(&seen, |m| m.green) / median_latency(&seen, |m| m.blue);
+        let ratio = median_latency(&seen, |m| m.green.clone()) / median_latency(&seen, |m| m.blue.clone());
         assert!((3.6..4.4).contains(&ratio), "{ratio}");
     }
 
@@ -522,7 +522,7 @@ mod tests {
         let mut seen = Vec::new();
         for after in [59, 61, 170, 190, 3600] {
             sim.wait(minute + Duration::seconds(after));
-            let counts = sim.with(|u| u.metrics(&window, &mut Memo::default()).unwrap()[0].blue).unwrap();
+            let counts = sim.with(|u| u.metrics(&window, &mut Memo::default()).unwrap()[0].blue.clone()).unwrap();
             seen.push(counts.requests);
         }
         assert_eq!(seen[0], None);
@@ -550,7 +550,7 @@ mod tests {
         let lost = Tamper::LoseHealth { cluster: "prod".into(), service: "web-ipv6".into() };
         sim.with(|u| u.tamper(&lost)).unwrap();
         pass(&sim, 300);
-        let last = minutes(&sim, &green, 1).unwrap()[0].green;
+        let last = minutes(&sim, &green, 1).unwrap()[0].green.clone();
         assert_eq!(last.bad, last.requests);
     }
 

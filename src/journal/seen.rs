@@ -1,0 +1,110 @@
+//! What a run has seen of the traffic: the minutes that the journal holds, and the stages they fall in.
+//!
+//! The counts outlive the process, because the chance of a false rollback is spent over the whole run.
+//! A minute is read from two minutes after its end, when load balancer metrics have mostly arrived;
+//! until it is five minutes old it may still be revised and is read again, and then it is final.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::gate::Minute;
+use crate::gate::ledger::Ledger;
+use crate::gate::protocol::{Begun, Observed};
+use crate::plan::Plan;
+use crate::traffic::Share;
+
+/// CloudWatch minutes younger than this are incomplete (load balancer metrics arrive for about two minutes).
+pub const SETTLE_SECONDS: i64 = 120;
+/// Minutes older than this are final.
+const FINAL_SECONDS: i64 = 300;
+/// The longest time that is read at once: after a long hold, what was days ago says nothing any more.
+pub const WINDOW_MINUTES: i64 = 24 * 60;
+
+/// What a look at CloudWatch brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Read {
+    /// The end of the last minute that was asked for.
+    pub until: DateTime<Utc>,
+    /// Minutes that were not known, or are known otherwise now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub minutes: Vec<Minute>,
+}
+
+/// The minutes of a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Seen {
+    minutes: BTreeMap<DateTime<Utc>, Minute>,
+    begun: Vec<Begun>,
+    /// Minutes that begin before this are final.
+    settled: Option<DateTime<Utc>>,
+}
+
+impl Seen {
+    /// A stage's shift is about to be made.
+    pub(super) fn begin(&mut self, share: Share, at: DateTime<Utc>) {
+        self.begun.push(Begun { intended: at, followed: None, share: share.fraction() });
+    }
+
+    /// The shift of the last stage that was begun is in effect, and followed from then on.
+    pub(super) fn follow(&mut self, from: DateTime<Utc>) {
+        if let Some(last) = self.begun.last_mut() {
+            last.followed = Some(from);
+        }
+    }
+
+    pub(super) fn take(&mut self, read: &Read, at: DateTime<Utc>) {
+        self.minutes.extend(read.minutes.iter().map(|minute| (minute.start, minute.clone())));
+        let settled = floor(at - TimeDelta::seconds(FINAL_SECONDS)).min(read.until);
+        self.settled = self.settled.max(Some(settled));
+    }
+
+    /// What is new in these minutes, oldest first, without numbers that are none.
+    pub fn news(&self, until: DateTime<Utc>, minutes: Vec<Minute>) -> Read {
+        let plausible = minutes.into_iter().map(Minute::plausible);
+        let open = |minute: &Minute| self.settled.is_none_or(|settled| minute.start >= settled);
+        let new = |minute: &Minute| self.minutes.get(&minute.start) != Some(minute);
+        Read { until, minutes: plausible.filter(|minute| open(minute) && new(minute)).collect() }
+    }
+
+    /// The same with what a look brings.
+    #[must_use]
+    pub fn with(&self, read: &Read, at: DateTime<Utc>) -> Seen {
+        let mut seen = self.clone();
+        seen.take(read, at);
+        seen
+    }
+
+    /// The minutes that are to be read now: those that are not final, or, where none is known, the last
+    /// `preview`.
+    pub fn window(&self, now: DateTime<Utc>, preview: i64) -> (DateTime<Utc>, DateTime<Utc>) {
+        let to = floor(now - TimeDelta::seconds(SETTLE_SECONDS));
+        let earliest = to - TimeDelta::minutes(if self.begun.is_empty() { preview } else { WINDOW_MINUTES });
+        let from = self.settled.map_or(to - TimeDelta::minutes(preview), |settled| settled.max(earliest));
+        (from.min(to), to)
+    }
+
+    /// Minutes that are wholly the present stage's.
+    pub fn stage(&self) -> Vec<Minute> {
+        let followed = self.begun.last().and_then(|stage| stage.followed);
+        followed.map_or_else(Vec::new, |from| self.minutes.range(from..).map(|(_, minute)| minute.clone()).collect())
+    }
+
+    /// The last `count` minutes before the present stage's shift, or before now where nothing has moved.
+    pub fn before(&self, count: usize) -> Vec<Minute> {
+        let end = self.begun.last().map_or(DateTime::<Utc>::MAX_UTC, |stage| floor(stage.intended));
+        let mut before: Vec<Minute> = self.minutes.range(..end).rev().take(count).map(|(_, m)| m.clone()).collect();
+        before.reverse();
+        before
+    }
+
+    /// What is judged.
+    pub fn ledger(&self, plan: &Plan) -> Ledger {
+        plan.protocol().ledger(Observed { minutes: &self.minutes, begun: &self.begun })
+    }
+}
+
+fn floor(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at)
+}
