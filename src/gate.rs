@@ -24,6 +24,7 @@ pub mod limit;
 pub mod minute;
 pub mod outlook;
 pub mod protocol;
+pub mod question;
 pub mod share;
 pub mod silence;
 pub mod tail;

@@ -196,7 +196,7 @@ impl Process {
         match test {
             Test::Beside(_) => Process::Beside(Box::default()),
             Test::Against(_) => Process::Against(Box::default()),
-            Test::LevelBeside { .. } | Test::LevelAgainst { .. } => Process::Levels(Vec::new()),
+            Test::LevelBeside { .. } => Process::Levels(Vec::new()),
         }
     }
 
