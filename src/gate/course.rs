@@ -17,7 +17,7 @@ use super::tail::SignTest;
 use super::trial::{LogEvidence, Stake, Starts, Trial, WARNING};
 
 /// Green's share above which blue is too small to vouch for it.
-const BLUE_IS_SMALL: f64 = 0.75;
+pub(super) const BLUE_IS_SMALL: f64 = 0.75;
 /// Where nothing was seen, the evidence is 0 but for the sum of the stakes.
 const ROUNDING: f64 = 1e-9;
 

@@ -138,6 +138,11 @@ impl Side<'_> {
 }
 
 impl Protocol {
+    /// The stakes, before any stage has begun.
+    pub fn starts(&self) -> Starts {
+        Starts { planned_minutes: self.planned_minutes, stages: self.stages, begun: Vec::new() }
+    }
+
     /// The first minute that is judged: the one in which traffic first moved, or, where green is compared
     /// with the past, the first in which all of it had.
     fn origin(&self, begun: &[Begun]) -> Option<DateTime<Utc>> {
@@ -152,7 +157,7 @@ impl Protocol {
     pub fn ledger(&self, seen: Observed) -> Ledger {
         let mut ledger = Ledger {
             false_rollback: self.false_rollback,
-            starts: Starts { planned_minutes: self.planned_minutes, stages: self.stages, begun: Vec::new() },
+            starts: self.starts(),
             series: self.series.iter().map(Series::name).collect(),
             metrics: self.metrics.clone(),
             minutes: Vec::new(),
