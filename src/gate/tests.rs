@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
 use super::combination::{Role, weights};
-use super::ledger::Metric;
+use super::ledger::{Metric, Test};
 use super::limit::Limit;
 use super::protocol::{Begun, Observed, Protocol, Series};
 use super::trial::Margin;

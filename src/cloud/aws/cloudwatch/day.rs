@@ -108,10 +108,10 @@ fn questions_of_requests(window: &DayWindow, span: Span) -> Vec<Question<Of>> {
             (Whole::Samples, "SampleCount"),
             (Whole::AboveNothing, &above_nothing),
         ];
-        asked.extend(statistics.map(|(what, statistic)| Question {
-            period,
-            ..whole.latency(Of::Whole { group, what }, statistic)
-        }));
+        asked.extend(
+            statistics
+                .map(|(what, statistic)| Question { period, ..whole.latency(Of::Whole { group, what }, statistic) }),
+        );
     }
     asked
 }
