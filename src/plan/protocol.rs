@@ -2,13 +2,13 @@
 //!
 //! Everything here comes from the playbook and from blue's last day. It knows no minute of the run.
 
-use crate::gate::Counted;
 use crate::gate::ledger::Direction;
 use crate::gate::limit::Limit;
 use crate::gate::protocol::Protocol;
 use crate::gate::question::{Question, weighed};
 use crate::gate::trial::Margin;
-use crate::inventory::Past;
+use crate::gate::{Baseline, Counted};
+use crate::inventory::History;
 use crate::playbook::{CustomMetric, LatencyCriterion, Period, Worse};
 
 use super::Plan;
@@ -26,17 +26,30 @@ impl Plan {
         };
         asked.extend(self.playbook.health.metrics.iter().filter_map(|metric| self.own(metric)));
         let (series, metrics) = weighed(asked);
-        let stages = &self.playbook.stages;
-        let following = u64::try_from(self.following().num_seconds()).unwrap_or(0);
-        let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
-        let planned: u64 = stages.iter().map(|stage| minutes(&stage.bake)).sum();
         Protocol {
             baseline: self.baseline(),
             false_rollback: self.playbook.health.false_rollback.fraction(),
-            planned_minutes: u32::try_from(planned).unwrap_or(u32::MAX).max(1),
-            stages: u32::try_from(stages.len()).unwrap_or(u32::MAX),
+            planned_minutes: self.planned_minutes(),
+            stages: u32::try_from(self.playbook.stages.len()).unwrap_or(u32::MAX),
             series,
             metrics,
+        }
+    }
+
+    /// Minutes that the stages take together.
+    fn planned_minutes(&self) -> u32 {
+        let following = u64::try_from(self.following().num_seconds()).unwrap_or(0);
+        let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
+        let planned: u64 = self.playbook.stages.iter().map(|stage| minutes(&stage.bake)).sum();
+        u32::try_from(planned).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Blue's last day, as green is going to be compared with blue.
+    fn day(&self) -> History {
+        let day = self.inventory.history.unwrap_or_default();
+        match self.baseline() {
+            Baseline::Beside => day,
+            Baseline::Past => day.over(self.planned_minutes()),
         }
     }
 
@@ -55,7 +68,7 @@ impl Plan {
 
     /// Failures beside blue's, and against the limit.
     fn failures(&self) -> Vec<Question> {
-        let past = self.inventory.history.as_ref().map_or_else(Past::default, |day| day.errors);
+        let past = self.day().errors;
         let margin = Margin { ratio: self.playbook.health.errors.ratio, ..Margin::ERRORS };
         let limit = self.limit().map(|limit| Question::limit(limit, past));
         [Question::errors(margin, past)].into_iter().chain(limit).collect()
@@ -64,8 +77,8 @@ impl Plan {
     /// What an Application Load Balancer tells of requests.
     fn requests(&self) -> Vec<Question> {
         let mut asked = self.failures();
-        let day = self.inventory.history.as_ref();
-        match self.slow_bounds().and_then(|_| day?.slow) {
+        let day = self.day();
+        match self.slow_bounds().and(day.slow) {
             Some(slow) => asked.extend(Question::slow(slow)),
             None => {
                 let wish = self.playbook.health.latency.as_ref();
@@ -73,7 +86,7 @@ impl Plan {
                 asked.push(Question::latency(percentile, wish.and_then(|wish| wish.ratio)));
             }
         }
-        asked.push(Question::client_errors(day.map_or_else(Past::default, |day| day.client_errors)));
+        asked.push(Question::client_errors(day.client_errors));
         asked
     }
 

@@ -41,6 +41,8 @@ pub struct Estate {
     pub noise: Option<f64>,
     /// Whether green is as bad as a healthy green may be.
     pub at_the_bound: bool,
+    /// By what part traffic, and the rates of errors, rise and fall over a day.
+    pub daily: [f64; 2],
 }
 
 /// What a minute is like for both sides.
@@ -88,10 +90,15 @@ fn above(z: f64) -> f64 {
     if z >= 0.0 { tail } else { 1.0 - tail }
 }
 
+/// What a part that rises and falls over the day is at a minute of it, around 1.
+fn swing(part: f64, minute: i64) -> f64 {
+    1.0 + part * (std::f64::consts::TAU * minute as f64 / MINUTES_A_DAY as f64).sin()
+}
+
 impl Estate {
-    fn weather(&self, rng: &mut Pcg64Mcg) -> Weather {
-        let errors = self.noise.map_or(1.0, |shape| Gamma::new(shape, 1.0 / shape).unwrap().sample(rng));
-        Weather { errors, slow: MINUTES_DIFFER * normal(rng) }
+    fn weather(&self, minute: i64, rng: &mut Pcg64Mcg) -> Weather {
+        let noise = self.noise.map_or(1.0, |shape| Gamma::new(shape, 1.0 / shape).unwrap().sample(rng));
+        Weather { errors: noise * swing(self.daily[1], minute), slow: MINUTES_DIFFER * normal(rng) }
     }
 
     fn rates(&self, weather: Weather, bounds: [f64; 2]) -> Rates {
@@ -106,12 +113,13 @@ impl Estate {
 
     /// Blue's last day; the percentiles are those of its samples.
     pub fn day(&self, rng: &mut Pcg64Mcg) -> Day {
-        let weather: Vec<Weather> = (0..MINUTES_A_DAY).map(|_| self.weather(rng)).collect();
+        let weather: Vec<Weather> = (0..MINUTES_A_DAY).map(|minute| self.weather(minute, rng)).collect();
         let bounds = [0, 1].map(|index| self.percentile(index, &weather, rng));
-        let requests: Vec<Poisson> = self.zones.iter().map(|zone| Poisson::new(self.rps * 60.0 * zone)).collect();
-        let minutes = weather.iter().map(|weather| {
+        let minutes = (0..).zip(&weather).map(|(minute, weather)| {
             let rates = self.rates(*weather, bounds);
-            requests.iter().map(|requests| self.counts(requests.draw(rng), &rates, rng)).collect()
+            let all = self.rps * 60.0 * swing(self.daily[0], minute);
+            let zones = self.zones.iter().map(|zone| Poisson::new(all * zone).draw(rng));
+            zones.collect::<Vec<f64>>().into_iter().map(|requests| self.counts(requests, &rates, rng)).collect()
         });
         Day { bounds: Some(bounds), minutes: minutes.collect() }
     }
@@ -154,9 +162,9 @@ impl Estate {
         counts.own = own.map(|(name, value)| (name.to_owned(), value)).into();
     }
 
-    /// One minute of a run with green's share of the traffic.
+    /// One minute of a run with both sides' requests.
     pub fn minute(&self, nth: u32, traffic: &[Poisson; 2], bounds: [f64; 2], rng: &mut Pcg64Mcg) -> Minute {
-        let weather = self.weather(rng);
+        let weather = self.weather(i64::from(nth), rng);
         let blue_rates = self.rates(weather, bounds);
         let green_rates = if self.at_the_bound { blue_rates.at_the_bound() } else { blue_rates };
         let mut side = |requests: &Poisson, rates: &Rates, times: f64| {
@@ -170,6 +178,18 @@ impl Estate {
         let green = side(&traffic[0], &green_rates, times);
         let blue = side(&traffic[1], &blue_rates, 1.0);
         Minute { start: at(nth), green, blue, ..Minute::default() }
+    }
+}
+
+impl Estate {
+    /// One minute in which only one side has traffic: green, or blue.
+    pub fn alone(&self, nth: u32, green: bool, bounds: [f64; 2], rng: &mut Pcg64Mcg) -> Minute {
+        let all = self.rps * 60.0 * swing(self.daily[0], i64::from(nth));
+        let mut traffic = [Poisson::new(0.0), Poisson::new(all)];
+        if green {
+            traffic.reverse();
+        }
+        self.minute(nth, &traffic, bounds, rng)
     }
 }
 

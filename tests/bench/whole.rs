@@ -154,7 +154,7 @@ pub fn cells(runs: u32, shared_by: u32, seed: u64) -> Vec<Cell> {
 impl Kind {
     pub fn estate(&self, rps: f64) -> Estate {
         let Kind { zones, clusters, own_clusters, noise, at_the_bound, .. } = *self;
-        Estate { rps, zones, clusters, own_clusters, noise, at_the_bound }
+        Estate { rps, zones, clusters, own_clusters, noise, at_the_bound, daily: [0.0; 2] }
     }
 }
 
