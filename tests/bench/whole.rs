@@ -173,10 +173,72 @@ pub fn protocol(day: &History, false_rollback: f64, stages: u32) -> Protocol {
     Protocol { baseline, false_rollback, planned_minutes: PLANNED * stages, stages, series, metrics }
 }
 
+/// Numbers that CloudWatch reports late, looked at every minute, as a run does: a minute is read two
+/// minutes after its end, and again until it is five minutes old.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lateness {
+    /// Each number of each side is missing with this chance until the minute is final.
+    Missing(f64),
+    /// Each number of each side is with this chance only a part of itself, any part, until then.
+    Partial(f64),
+}
+
+/// False rollbacks at a declared 1 % while numbers are late.
+#[derive(Debug, Serialize)]
+pub struct Late {
+    pub lateness: Lateness,
+    pub rps: f64,
+    pub share: f64,
+    pub runs: u32,
+    pub false_rollbacks: f64,
+}
+
+pub const LATENESS: [Lateness; 2] = [Lateness::Missing(0.1), Lateness::Partial(0.1)];
+
+pub fn late(runs: u32, shared_by: u32, seed: u64) -> Vec<Late> {
+    let mut work = Vec::new();
+    for lateness in LATENESS {
+        work.extend([1.0, 10.0, 100.0, 1000.0].iter().flat_map(|rps| [0.05, 0.5].map(|share| (lateness, *rps, share))));
+    }
+    on_two_threads(&work, |index, (lateness, rps, share)| {
+        let mut rng = Pcg64Mcg::seed_from_u64(seed + index as u64);
+        let mut seen = Seen::new(ALONE.estate(*rps), &ALONE, *share, &mut rng);
+        let mut home = 0;
+        for run in 0..runs {
+            if run > 0 && run % shared_by == 0 {
+                seen = Seen::new(ALONE.estate(*rps), &ALONE, *share, &mut rng);
+            }
+            home += u32::from(seen.looked_at(*lateness, &mut rng));
+        }
+        let false_rollbacks = f64::from(home) / f64::from(runs);
+        Late { lateness: *lateness, rps: *rps, share: *share, runs, false_rollbacks }
+    })
+}
+
+impl Lateness {
+    fn upset(self, minute: &Minute, rng: &mut Pcg64Mcg) -> Minute {
+        let mut upset = minute.clone();
+        for side in [&mut upset.green, &mut upset.blue] {
+            let [p95, p99] = &mut side.slow;
+            for number in [&mut side.requests, &mut side.bad, &mut side.client_errors, &mut side.samples, p95, p99] {
+                match self {
+                    Lateness::Missing(chance) if rng.random::<f64>() < chance => *number = None,
+                    Lateness::Partial(chance) if rng.random::<f64>() < chance => {
+                        *number = number.map(|n| (n * rng.random::<f64>()).round());
+                    }
+                    Lateness::Missing(_) | Lateness::Partial(_) => {}
+                }
+            }
+        }
+        upset
+    }
+}
+
 /// Runs of one day of blue.
 pub struct Seen {
     estate: Estate,
-    protocol: Protocol,
+    pub protocol: Protocol,
     bounds: [f64; 2],
     interrupted: bool,
     /// By stage: green's share, and the requests a minute of both sides.
@@ -201,8 +263,26 @@ impl Seen {
         self.protocol.ledger(Observed { minutes: &minutes, begun: &begun })
     }
 
+    /// Whether one of the looks at a healthy run condemns it.
+    fn looked_at(&self, lateness: Lateness, rng: &mut Pcg64Mcg) -> bool {
+        let (whole, begun) = self.minutes(rng);
+        let mut minutes = BTreeMap::new();
+        let mut open: Vec<(&DateTime<Utc>, &Minute, u32)> = Vec::new();
+        whole.iter().any(|(start, minute)| {
+            // Three looks at what may still be revised, and one at what is final.
+            open.iter_mut().for_each(|(_, _, looks)| *looks += 1);
+            for (start, minute, _) in open.extract_if(.., |(_, _, looks)| *looks == 3) {
+                minutes.insert(*start, minute.clone());
+            }
+            minutes.insert(*start, lateness.upset(minute, rng));
+            open.push((start, minute, 0));
+            let ledger = self.protocol.ledger(Observed { minutes: &minutes, begun: &begun });
+            Course::of(&ledger).condemned.is_some()
+        })
+    }
+
     /// The minutes of one run and its stages.
-    fn minutes(&self, rng: &mut Pcg64Mcg) -> (BTreeMap<DateTime<Utc>, Minute>, Vec<Begun>) {
+    pub fn minutes(&self, rng: &mut Pcg64Mcg) -> (BTreeMap<DateTime<Utc>, Minute>, Vec<Begun>) {
         let (mut minutes, mut begun, mut now) = (BTreeMap::new(), Vec::new(), 0);
         for (share, traffic) in &self.stages {
             let intended = at(now) + TimeDelta::seconds(20);
