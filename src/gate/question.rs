@@ -56,6 +56,14 @@ impl Question {
         Question { cold_minutes: COLD_MINUTES, ..asked }
     }
 
+    /// Requests that the load balancer answered itself: against a limit where it is shared by both sides,
+    /// otherwise beside blue's.
+    pub fn unserved(past: Past, shared: bool) -> Question {
+        let limit = Test::Against(Limit::of_unserved(past.rate));
+        let test = if shared { limit } else { Test::Beside(Margin::ERRORS) };
+        Question::new(Series::Unserved { shared }, Role::Unserved, test, past)
+    }
+
     /// Requests that the client got wrong.
     pub fn client_errors(past: Past) -> Question {
         Question::new(Series::ClientErrors, Role::ClientErrors, Test::Beside(Margin::CLIENT_ERRORS), past)
