@@ -9,17 +9,18 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-use super::Baseline;
 use super::count::Reported;
 use super::ledger::{Ledger, Metric, Reading, Row};
 use super::minute::{Counts, Minute};
 use super::tail::enough_for;
 use super::trial::Starts;
+use super::{Baseline, Counted};
 
 /// What is fixed before the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protocol {
     pub baseline: Baseline,
+    pub counted: Counted,
     /// The declared chance that a healthy green is rolled back by bad luck; between 0 and 1.
     pub false_rollback: f64,
     /// Minutes that the stages take together; at least 1.
@@ -140,7 +141,7 @@ impl Side<'_> {
 impl Protocol {
     /// The first minute that is judged: the one in which traffic first moved, or, where green is compared
     /// with the past, the first in which all of it had.
-    fn origin(&self, begun: &[Begun]) -> Option<DateTime<Utc>> {
+    pub fn origin(&self, begun: &[Begun]) -> Option<DateTime<Utc>> {
         let first = begun.first()?;
         match self.baseline {
             Baseline::Beside => Some(floor(first.intended)),
@@ -152,6 +153,7 @@ impl Protocol {
     pub fn ledger(&self, seen: Observed) -> Ledger {
         let mut ledger = Ledger {
             false_rollback: self.false_rollback,
+            counted: self.counted,
             starts: Starts { planned_minutes: self.planned_minutes, stages: self.stages, begun: Vec::new() },
             series: self.series.iter().map(Series::name).collect(),
             metrics: self.metrics.clone(),

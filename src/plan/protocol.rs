@@ -2,15 +2,15 @@
 //!
 //! Everything here comes from the playbook and from blue's last day. It knows no minute of the run.
 
-use crate::gate::Counted;
 use crate::gate::combination::{Role, weights};
 use crate::gate::ledger::{Direction, Metric, Test};
 use crate::gate::limit::Limit;
 use crate::gate::protocol::{Protocol, Series};
 use crate::gate::tail::{COLD_MINUTES, SIGN_RATIO, Slowness};
 use crate::gate::trial::Margin;
-use crate::inventory::Past;
-use crate::playbook::{CustomMetric, Period, Worse};
+use crate::gate::{Baseline, Counted};
+use crate::inventory::{History, Past};
+use crate::playbook::{CustomMetric, Health, Period, Worse};
 
 use super::Plan;
 
@@ -33,15 +33,51 @@ impl Judged {
     }
 }
 
+/// What the judge's part of a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Basis<'a> {
+    pub counted: Counted,
+    pub health: &'a Health,
+    /// Blue's last day, where it is known.
+    pub history: Option<&'a History>,
+}
+
 impl Plan {
     /// How the run is judged.
     pub fn protocol(&self) -> Protocol {
-        let mut judged = match self.counted() {
+        let stages = &self.playbook.stages;
+        let following = u64::try_from(self.following().num_seconds()).unwrap_or(0);
+        let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
+        let planned: u64 = stages.iter().map(|stage| minutes(&stage.bake)).sum();
+        let planned = u32::try_from(planned).unwrap_or(u32::MAX);
+        self.basis().protocol(self.baseline(), planned, u32::try_from(stages.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The hard limit of failed requests: the playbook's, or what blue's last day says.
+    pub fn limit(&self) -> Option<Limit> {
+        self.basis().limit()
+    }
+
+    /// What counts as slow, in seconds, where slow requests are counted: blue's 95th and 99th percentile.
+    pub fn slow_bounds(&self) -> Option<[f64; 2]> {
+        self.basis().slow_bounds()
+    }
+
+    fn basis(&self) -> Basis<'_> {
+        let history = self.inventory.history.as_ref();
+        Basis { counted: self.counted(), health: &self.playbook.health, history }
+    }
+}
+
+impl Basis<'_> {
+    /// The judge of a run of so many planned minutes and stages.
+    pub fn protocol(&self, baseline: Baseline, planned_minutes: u32, stages: u32) -> Protocol {
+        let mut judged = match self.counted {
             Counted::Requests => self.requests(),
             Counted::Flows => self.failures(),
             Counted::Nothing => Vec::new(),
         };
-        judged.extend(self.playbook.health.metrics.iter().filter_map(|metric| self.own(metric)));
+        judged.extend(self.health.metrics.iter().filter_map(|metric| self.own(metric)));
         let roles: Vec<Role> = judged.iter().map(|judged| judged.role).collect();
         let mut series: Vec<Series> = Vec::new();
         let mut metrics = Vec::new();
@@ -54,38 +90,37 @@ impl Plan {
             let Judged { name, test, phi, cold_minutes, .. } = judged;
             metrics.push(Metric { name, series: index, test, weight, phi, cold_minutes });
         }
-        let stages = &self.playbook.stages;
-        let following = u64::try_from(self.following().num_seconds()).unwrap_or(0);
-        let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
-        let planned: u64 = stages.iter().map(|stage| minutes(&stage.bake)).sum();
         Protocol {
-            baseline: self.baseline(),
-            false_rollback: self.playbook.health.false_rollback.fraction(),
-            planned_minutes: u32::try_from(planned).unwrap_or(u32::MAX).max(1),
-            stages: u32::try_from(stages.len()).unwrap_or(u32::MAX),
+            baseline,
+            counted: self.counted,
+            false_rollback: self.health.false_rollback.fraction(),
+            planned_minutes: planned_minutes.max(1),
+            stages,
             series,
             metrics,
         }
     }
 
-    /// The hard limit of failed requests: the playbook's, or what blue's last day says.
+    /// The hard limit of failed requests.
     pub fn limit(&self) -> Option<Limit> {
-        let own = self.playbook.health.limit().map(|rate| Limit { rate: rate.fraction() });
-        own.or_else(|| self.inventory.history.as_ref().map(|day| Limit::from_history(day.errors.rate)))
+        let own = self.health.limit().map(|rate| Limit { rate: rate.fraction() });
+        own.or_else(|| self.history.map(|day| Limit::from_history(day.errors.rate)))
     }
 
-    /// What counts as slow, in seconds, where slow requests are counted: blue's 95th and 99th percentile.
+    /// What counts as slow, in seconds, where slow requests are counted.
     pub fn slow_bounds(&self) -> Option<[f64; 2]> {
-        let by_percentile = self.playbook.health.latency.as_ref().is_some_and(|latency| latency.ratio.is_some());
-        let slow = self.inventory.history.as_ref()?.slow.filter(|_| !by_percentile)?;
-        (self.counted() == Counted::Requests).then_some(slow.map(|slow| slow.bound))
+        let by_percentile = self.health.latency.as_ref().is_some_and(|latency| latency.ratio.is_some());
+        let slow = self.history?.slow.filter(|_| !by_percentile)?;
+        (self.counted == Counted::Requests).then_some(slow.map(|slow| slow.bound))
     }
 
     /// Failures beside blue's, and against the limit.
     fn failures(&self) -> Vec<Judged> {
-        let past = self.inventory.history.as_ref().map_or_else(Past::default, |day| day.errors);
-        let margin = Margin { ratio: self.playbook.health.errors.ratio, ..Margin::ERRORS };
-        let mut judged = vec![Judged::new(Series::Errors, Role::Errors, Test::Beside(margin), past)];
+        let past = self.history.map_or_else(Past::default, |day| day.errors);
+        let margin = Margin { ratio: self.health.errors.ratio, ..Margin::ERRORS };
+        let name = if self.counted == Counted::Flows { "resets" } else { "errors" }.to_owned();
+        let mut judged =
+            vec![Judged { name, ..Judged::new(Series::Errors, Role::Errors, Test::Beside(margin), past) }];
         judged.extend(self.limit().map(|limit| Judged {
             name: "hard limit".to_owned(),
             ..Judged::new(Series::Errors, Role::HardLimit, Test::Against(limit), past)
@@ -96,7 +131,7 @@ impl Plan {
     /// What an Application Load Balancer tells of requests.
     fn requests(&self) -> Vec<Judged> {
         let mut judged = self.failures();
-        let day = self.inventory.history.as_ref();
+        let day = self.history;
         match (self.slow_bounds(), day.and_then(|day| day.slow)) {
             (Some(_), Some(slow)) => {
                 let roles = [Role::SlowestTwentieth, Role::SlowestPercent];
@@ -109,7 +144,7 @@ impl Plan {
                 }
             }
             _ => {
-                let wish = self.playbook.health.latency.as_ref();
+                let wish = self.health.latency.as_ref();
                 let percentile = wish.map_or(Some(0.99), crate::playbook::LatencyCriterion::percentile);
                 let ratio = wish.and_then(|wish| wish.ratio).unwrap_or(SIGN_RATIO);
                 let test = Test::LevelBeside { ratio, worse: Direction::Higher };
@@ -131,7 +166,7 @@ impl Plan {
         let name = metric.name.clone();
         let better = metric.direction == Worse::Decrease;
         if let Some(of) = &metric.of {
-            let of = self.playbook.health.metrics.iter().find(|m| m.id.as_ref() == Some(of))?.name.clone();
+            let of = self.health.metrics.iter().find(|m| m.id.as_ref() == Some(of))?.name.clone();
             let series = Series::Counted { bad: name, of, better };
             return Some(Judged::new(series, role, Test::Beside(Margin::ERRORS), Past::default()));
         }
