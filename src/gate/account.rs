@@ -14,10 +14,14 @@ pub(super) fn condemned(ledger: &Ledger, course: &Course, minute: usize) -> Stri
     let (needed, phi) = (-ledger.false_rollback.ln(), phi(ledger, course));
     if evidence.slow >= needed {
         let (found, needed, declared) = (odds(evidence.slow), odds(needed), percent_of(ledger.false_rollback));
-        format!("{numbers}; evidence against green {found}, a rollback at a declared chance of {declared} needs {needed}{phi}")
+        format!(
+            "{numbers}; evidence against green {found}, a rollback at a declared chance of {declared} needs {needed}{phi}"
+        )
     } else {
         let (found, needed) = (odds(evidence.fast), odds(-FAST_FALSE_ROLLBACK.ln()));
-        format!("{numbers}; evidence of few minutes against green {found}, a rollback by few minutes needs {needed}{phi}")
+        format!(
+            "{numbers}; evidence of few minutes against green {found}, a rollback by few minutes needs {needed}{phi}"
+        )
     }
 }
 
@@ -181,14 +185,9 @@ mod tests {
 
     #[test]
     fn odds_by_table() {
-        for (evidence, text) in [
-            (0.01f64, "under 0.1"),
-            (1.0, "1.0"),
-            (12.34, "12.3"),
-            (100.0, "100"),
-            (4321.0, "4321"),
-            (2.5e6, "10^6"),
-        ] {
+        for (evidence, text) in
+            [(0.01f64, "under 0.1"), (1.0, "1.0"), (12.34, "12.3"), (100.0, "100"), (4321.0, "4321"), (2.5e6, "10^6")]
+        {
             assert_eq!(odds(evidence.ln()), text);
         }
         assert_eq!(odds(1e6f64.ln()), "10^6");

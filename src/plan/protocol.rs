@@ -119,8 +119,7 @@ impl Basis<'_> {
         let past = self.history.map_or_else(Past::default, |day| day.errors);
         let margin = Margin { ratio: self.health.errors.ratio, ..Margin::ERRORS };
         let name = if self.counted == Counted::Flows { "resets" } else { "errors" }.to_owned();
-        let mut judged =
-            vec![Judged { name, ..Judged::new(Series::Errors, Role::Errors, Test::Beside(margin), past) }];
+        let mut judged = vec![Judged { name, ..Judged::new(Series::Errors, Role::Errors, Test::Beside(margin), past) }];
         judged.extend(self.limit().map(|limit| Judged {
             name: "hard limit".to_owned(),
             ..Judged::new(Series::Errors, Role::HardLimit, Test::Against(limit), past)

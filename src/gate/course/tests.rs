@@ -54,12 +54,7 @@ fn verdicts_by_table() {
         ("no traffic", &[(30, none, none)], NotEnoughEvidence, "no requests were seen"),
         ("only blue", &[(30, none, b)], NotEnoughEvidence, "green had no requests while blue had 171000"),
         ("only green", &[(30, g, none)], NotEnoughEvidence, "green had 9000 requests and blue none"),
-        (
-            "never together",
-            &[(2, g, none), (2, none, b)],
-            NotEnoughEvidence,
-            "never had requests in the same minute",
-        ),
+        ("never together", &[(2, g, none), (2, none, b)], NotEnoughEvidence, "never had requests in the same minute"),
         ("impossible numbers", &[(2, nan, (-1.0, 1e300))], NotEnoughEvidence, "only impossible numbers"),
         ("one impossible minute", &[(9, g, b), (1, nan, b), (9, g, b)], Healthy, ""),
         ("impossible for long", &[(9, g, b), (3, nan, b)], CannotSee, "no data for green in the last 3 minutes"),
