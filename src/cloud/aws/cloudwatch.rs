@@ -310,8 +310,10 @@ mod tests {
         let named = |name, id| (name, id);
         assert_eq!(mine[..2], [named("the metric errors", Some("e1")), named("the metric rate", None)]);
         assert_eq!(asked.len(), 4 + 27);
-        let values: Vec<Values> =
-            (0..asked.len()).map(|n| Values::from([(START, n as f64)])).map(|v| if v[&START] < 4.0 { v } else { Values::new() }).collect();
+        let values: Vec<Values> = (0..asked.len())
+            .map(|n| Values::from([(START, n as f64)]))
+            .map(|v| if v[&START] < 4.0 { v } else { Values::new() })
+            .collect();
         let minutes = tally(&window, &asked, &values);
         let levels = [("errors", 0.0), ("rate", 1.0)].map(|(name, value)| (name.to_string(), value));
         assert_eq!(minutes[0].levels, BTreeMap::from(levels));
@@ -341,7 +343,9 @@ mod tests {
     #[test]
     fn slow_requests_of_a_side_are_those_of_all_its_groups() {
         let ask = |statistic: &str, group: &str| {
-            format!("AWS/ApplicationELB TargetResponseTime {statistic} LoadBalancer=app/lb/4567 TargetGroup=targetgroup/{group}/0123")
+            format!(
+                "AWS/ApplicationELB TargetResponseTime {statistic} LoadBalancer=app/lb/4567 TargetGroup=targetgroup/{group}/0123"
+            )
         };
         let samples = [ask("SampleCount", "b1"), ask("SampleCount", "b2")];
         let slow = [ask("TC(0.25:)", "b1"), ask("TC(0.25:)", "b2"), ask("TC(1.5:)", "b1")];
