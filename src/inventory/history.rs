@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 /// Blue's last day.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// Requests, or flows, a minute, on average over the day.
+    /// Requests, or flows, a minute, on average over the whole day.
     pub requests_per_minute: f64,
+    /// Minutes of the day in which there were any.
+    #[serde(default)]
+    pub busy_minutes: u32,
     /// Failed requests.
     pub errors: Past,
     /// Requests that the load balancer answered itself, with a 5xx.
