@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_series_is_taken_once_and_weights_add_up() {
-        let past = Past { rate: 0.001, phi: 3.0 };
+        let past = Past { rate: 0.001, phi: 3.0, ..Past::default() };
         let slow = [Slow { bound: 0.2, past }, Slow { bound: 0.4, past: Past { phi: 0.2, ..past } }];
         let mut asked = vec![
             Question::errors(Counted::Requests, Margin::ERRORS, past),

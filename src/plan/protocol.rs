@@ -20,8 +20,8 @@ const STAGE_MINUTES: u64 = 5;
 pub struct Basis<'a> {
     pub counted: Counted,
     pub health: &'a Health,
-    /// Blue's last day, where it is known.
-    pub history: Option<&'a History>,
+    /// Blue's last day, as green is compared with blue, where it is known.
+    pub history: Option<History>,
     /// Whether both sides have requests behind one load balancer in the same minutes.
     pub shared: bool,
 }
@@ -29,12 +29,16 @@ pub struct Basis<'a> {
 impl Plan {
     /// How the run is judged.
     pub fn protocol(&self) -> Protocol {
-        let stages = &self.playbook.stages;
+        let stages = u32::try_from(self.playbook.stages.len()).unwrap_or(u32::MAX);
+        self.judged_by().protocol(self.baseline(), self.planned_minutes(), stages)
+    }
+
+    /// Minutes that the stages take together; at least 1.
+    fn planned_minutes(&self) -> u32 {
         let following = u64::try_from(self.following().num_seconds()).unwrap_or(0);
         let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
-        let planned: u64 = stages.iter().map(|stage| minutes(&stage.bake)).sum();
-        let planned = u32::try_from(planned).unwrap_or(u32::MAX);
-        self.judged_by().protocol(self.baseline(), planned, u32::try_from(stages.len()).unwrap_or(u32::MAX))
+        let planned: u64 = self.playbook.stages.iter().map(|stage| minutes(&stage.bake)).sum();
+        u32::try_from(planned).unwrap_or(u32::MAX).max(1)
     }
 
     /// The hard limit of failed requests: the playbook's, or what blue's last day says.
@@ -48,10 +52,14 @@ impl Plan {
     }
 
     fn judged_by(&self) -> Basis<'_> {
+        let as_compared = |day: History| match self.baseline() {
+            Baseline::Beside => day,
+            Baseline::Past => day.over(self.planned_minutes()),
+        };
         Basis {
             counted: self.counted(),
             health: &self.playbook.health,
-            history: self.inventory.history.as_ref(),
+            history: self.inventory.history.map(as_compared),
             shared: matches!(self.playbook.shift, Shift::ListenerWeights(_)),
         }
     }

@@ -62,8 +62,7 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
     let to = settled.duration_trunc(TimeDelta::minutes(1)).unwrap_or(settled);
     let from = to - since;
     let history = cloud.day(&sides.day(counted, from))?.history();
-    let basis =
-        Basis { counted, health: &Health::default(), history: Some(&history), shared: sides.share_a_balancer() };
+    let basis = Basis { counted, health: &Health::default(), history: Some(history), shared: sides.share_a_balancer() };
     let requests = counted == Counted::Requests;
     let window = MetricWindow {
         counted,
