@@ -10,6 +10,7 @@ mod dns;
 mod green;
 mod in_place;
 mod listener;
+pub mod outlook;
 mod protocol;
 mod savings;
 mod swap;
