@@ -24,6 +24,7 @@ pub mod limit;
 pub mod minute;
 pub mod outlook;
 pub mod protocol;
+pub mod question;
 pub mod share;
 pub mod silence;
 pub mod tail;
@@ -288,7 +289,11 @@ fn hosts(criteria: &Criteria, evidence: &Evidence) -> Option<Objection> {
         Counted::Nothing => format!("{healthy} of {wanted} tasks run"),
         Counted::Requests | Counted::Flows => format!("{healthy} of {wanted} green targets are healthy"),
     };
-    Objection::against(if healthy * 2 <= wanted { Verdict::Degraded } else { Verdict::NotEnoughEvidence }, numbers)
+    if healthy * 2 <= wanted {
+        return Objection::against(Verdict::Degraded, numbers);
+    }
+    // A shift waits for its targets by itself.
+    Objection::unknown(Verdict::NotEnoughEvidence, numbers)
 }
 
 fn unread(evidence: &Evidence) -> Option<Objection> {

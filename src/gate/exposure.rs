@@ -94,7 +94,8 @@ impl Next {
         }
         // Enough for the floor, whatever blue does; and what suffices once goes on to suffice, because
         // a clean green's bound falls at least as fast as blue's.
-        let (mut few, mut enough) = (0.0, 1.01 * CLEAN / (before.margin.ratio * before.margin.floor).max(critical) / green);
+        let (mut few, mut enough) =
+            (0.0, 1.01 * CLEAN / (before.margin.ratio * before.margin.floor).max(critical) / green);
         for _ in 0..60 {
             let middle = f64::midpoint(few, enough);
             if suffices(middle) { enough = middle } else { few = middle }

@@ -189,8 +189,9 @@ impl Protocol {
                 let before = seen.begun.first().map_or(origin, |stage| floor(stage.intended));
                 let past = before - TimeDelta::minutes(1) - (minute.start - origin);
                 let past = seen.minutes.get(&past);
-                // Green is expected to have what blue had.
-                (Side { counts: past.map_or(&nothing, |p| &p.blue), common: past }, Some(0.5))
+                // Green is expected to have what blue had; where that is not known, nothing of blue is.
+                let share = if past.is_some() { 0.5 } else { 1.0 };
+                (Side { counts: past.map_or(&nothing, |p| &p.blue), common: past }, Some(share))
             }
         };
         let readings = self.series.iter().map(|series| series.reading(&green, &blue)).collect();
