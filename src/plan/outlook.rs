@@ -51,7 +51,11 @@ pub struct Basis {
     pub blue_rate: f64,
     /// By how much failures came in clusters; at least 1.
     pub phi: f64,
-    /// A green that fails less often is healthy.
+    /// Times blue's rate and `floor` that a healthy green may fail.
+    pub ratio: f64,
+    /// Rate that is added to blue's.
+    pub floor: f64,
+    /// A green that fails less often than this is healthy, where blue is as it was.
     pub healthy_rate: f64,
     pub hard_limit: Option<f64>,
     /// Whether the playbook sets the limit; otherwise it comes from the last day.
@@ -170,7 +174,7 @@ impl Plan {
         let traffic = self.stage_traffic(share, judged);
         let bake_minutes = bake / 60.0;
         let needs = match stages.get(index + 1) {
-            Some(next) => self.next(next.green).asks_of_clean(&traffic),
+            Some(next) => self.next(next.green).asks_of_clean(&traffic, bake_minutes),
             // Behind the last stage nothing is at stake any more.
             None => Some(Clean { requests: 0.0, minutes: 0.0 }),
         };
@@ -212,6 +216,8 @@ impl Plan {
             requests_per_minute: day.requests_per_minute,
             blue_rate: judged.blue_rate,
             phi: judged.phi,
+            ratio: judged.margin.ratio,
+            floor: judged.margin.floor,
             healthy_rate: (judged.margin.ratio * (judged.blue_rate + judged.margin.floor)).min(1.0),
             hard_limit: judged.limit.map(|(limit, _)| limit.rate),
             limit_is_set: health.limit().is_some(),
