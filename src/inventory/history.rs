@@ -7,10 +7,16 @@ use serde::{Deserialize, Serialize};
 /// Blue's last day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// Requests, or flows, a minute, on average over the day.
+    /// Requests, or flows, a minute, on average over the whole day.
     pub requests_per_minute: f64,
+    /// Minutes of the day in which there were any.
+    #[serde(default)]
+    pub busy_minutes: u32,
     /// Failed requests.
     pub errors: Past,
+    /// Requests that the load balancer answered itself, with a 5xx.
+    #[serde(default)]
+    pub unserved: Past,
     /// Requests that the client got wrong.
     pub client_errors: Past,
     /// What counts as slow: blue's 95th and 99th percentile. `None` where CloudWatch does not count
@@ -61,6 +67,7 @@ impl History {
         let slow = |slow: Slow| Slow { past: slow.past.over(minutes), ..slow };
         History {
             errors: self.errors.over(minutes),
+            unserved: self.unserved.over(minutes),
             client_errors: self.client_errors.over(minutes),
             slow: self.slow.map(|both| both.map(slow)),
             ..self
