@@ -79,10 +79,6 @@ pub fn numbers(ledger: &Ledger, course: &Course, index: usize) -> String {
             };
             format!("{}: green {than} in {} of {minutes} min", metric.name, track.against)
         }
-        Test::LevelAgainst { bound, worse } => {
-            let than = if worse == Direction::Higher { "above" } else { "below" };
-            format!("{}: green {than} {bound} in {} of {minutes} min", metric.name, track.against)
-        }
     }
 }
 
@@ -115,7 +111,7 @@ fn worst_stretch(ledger: &Ledger, metric: &Metric, end: usize) -> Option<(u32, P
         let bets = match metric.test {
             Test::Beside(margin) => margin.bets(&pair, metric.phi),
             Test::Against(limit) => limit.bets(&pair.green, metric.phi),
-            Test::LevelBeside { .. } | Test::LevelAgainst { .. } => None,
+            Test::LevelBeside { .. } => None,
         };
         let Some(bets) = bets else { continue };
         seen.green += pair.green;

@@ -139,6 +139,11 @@ impl Side<'_> {
 }
 
 impl Protocol {
+    /// The stakes, before any stage has begun.
+    pub fn starts(&self) -> Starts {
+        Starts { planned_minutes: self.planned_minutes, stages: self.stages, begun: Vec::new() }
+    }
+
     /// The first minute that is judged: the one in which traffic first moved, or, where green is compared
     /// with the past, the first in which all of it had.
     pub fn origin(&self, begun: &[Begun]) -> Option<DateTime<Utc>> {
@@ -154,7 +159,7 @@ impl Protocol {
         let mut ledger = Ledger {
             false_rollback: self.false_rollback,
             counted: self.counted,
-            starts: Starts { planned_minutes: self.planned_minutes, stages: self.stages, begun: Vec::new() },
+            starts: self.starts(),
             series: self.series.iter().map(Series::name).collect(),
             metrics: self.metrics.clone(),
             minutes: Vec::new(),
@@ -186,8 +191,9 @@ impl Protocol {
                 let before = seen.begun.first().map_or(origin, |stage| floor(stage.intended));
                 let past = before - TimeDelta::minutes(1) - (minute.start - origin);
                 let past = seen.minutes.get(&past);
-                // Green is expected to have what blue had.
-                (Side { counts: past.map_or(&nothing, |p| &p.blue), common: past }, Some(0.5))
+                // Green is expected to have what blue had; where that is not known, nothing of blue is.
+                let share = if past.is_some() { 0.5 } else { 1.0 };
+                (Side { counts: past.map_or(&nothing, |p| &p.blue), common: past }, Some(share))
             }
         };
         let readings = self.series.iter().map(|series| series.reading(&green, &blue)).collect();

@@ -2,40 +2,23 @@
 //!
 //! Everything here comes from the playbook and from blue's last day. It knows no minute of the run.
 
-use crate::gate::combination::{Role, weights};
-use crate::gate::ledger::{Direction, Metric, Test};
+use crate::gate::ledger::Direction;
 use crate::gate::limit::Limit;
-use crate::gate::protocol::{Protocol, Series};
-use crate::gate::tail::{COLD_MINUTES, SIGN_RATIO, Slowness};
+use crate::gate::protocol::Protocol;
+use crate::gate::question::{Question, weighed};
 use crate::gate::trial::Margin;
 use crate::gate::{Baseline, Counted};
 use crate::inventory::{History, Past};
-use crate::playbook::{CustomMetric, Health, Period, Worse};
+use crate::playbook::{CustomMetric, Health, LatencyCriterion, Period, Worse};
 
 use super::Plan;
 
 /// Minutes of each stage beside its bake: the shift itself, and CloudWatch's delay.
 const STAGE_MINUTES: u64 = 5;
 
-/// A metric of the protocol before its weight is known.
-struct Judged {
-    series: Series,
-    name: String,
-    role: Role,
-    test: Test,
-    phi: f64,
-    cold_minutes: u32,
-}
-
-impl Judged {
-    fn new(series: Series, role: Role, test: Test, past: Past) -> Judged {
-        Judged { name: series.name(), series, role, test, phi: past.phi.max(1.0), cold_minutes: 0 }
-    }
-}
-
 /// What the judge's part of a plan is made from.
 #[derive(Debug, Clone, Copy)]
-pub struct Basis<'a> {
+pub struct Grounds<'a> {
     pub counted: Counted,
     pub health: &'a Health,
     /// Blue's last day, where it is known.
@@ -50,46 +33,35 @@ impl Plan {
         let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
         let planned: u64 = stages.iter().map(|stage| minutes(&stage.bake)).sum();
         let planned = u32::try_from(planned).unwrap_or(u32::MAX);
-        self.basis().protocol(self.baseline(), planned, u32::try_from(stages.len()).unwrap_or(u32::MAX))
+        self.grounds().protocol(self.baseline(), planned, u32::try_from(stages.len()).unwrap_or(u32::MAX))
     }
 
     /// The hard limit of failed requests: the playbook's, or what blue's last day says.
     pub fn limit(&self) -> Option<Limit> {
-        self.basis().limit()
+        self.grounds().limit()
     }
 
     /// What counts as slow, in seconds, where slow requests are counted: blue's 95th and 99th percentile.
     pub fn slow_bounds(&self) -> Option<[f64; 2]> {
-        self.basis().slow_bounds()
+        self.grounds().slow_bounds()
     }
 
-    fn basis(&self) -> Basis<'_> {
+    fn grounds(&self) -> Grounds<'_> {
         let history = self.inventory.history.as_ref();
-        Basis { counted: self.counted(), health: &self.playbook.health, history }
+        Grounds { counted: self.counted(), health: &self.playbook.health, history }
     }
 }
 
-impl Basis<'_> {
+impl Grounds<'_> {
     /// The judge of a run of so many planned minutes and stages.
     pub fn protocol(&self, baseline: Baseline, planned_minutes: u32, stages: u32) -> Protocol {
-        let mut judged = match self.counted {
+        let mut asked = match self.counted {
             Counted::Requests => self.requests(),
             Counted::Flows => self.failures(),
             Counted::Nothing => Vec::new(),
         };
-        judged.extend(self.health.metrics.iter().filter_map(|metric| self.own(metric)));
-        let roles: Vec<Role> = judged.iter().map(|judged| judged.role).collect();
-        let mut series: Vec<Series> = Vec::new();
-        let mut metrics = Vec::new();
-        for (judged, weight) in judged.into_iter().zip(weights(&roles)) {
-            let known = series.iter().position(|known| *known == judged.series);
-            let index = known.unwrap_or(series.len());
-            if known.is_none() {
-                series.push(judged.series);
-            }
-            let Judged { name, test, phi, cold_minutes, .. } = judged;
-            metrics.push(Metric { name, series: index, test, weight, phi, cold_minutes });
-        }
+        asked.extend(self.health.metrics.iter().filter_map(|metric| self.own(metric)));
+        let (series, metrics) = weighed(asked);
         Protocol {
             baseline,
             counted: self.counted,
@@ -115,62 +87,40 @@ impl Basis<'_> {
     }
 
     /// Failures beside blue's, and against the limit.
-    fn failures(&self) -> Vec<Judged> {
+    fn failures(&self) -> Vec<Question> {
         let past = self.history.map_or_else(Past::default, |day| day.errors);
         let margin = Margin { ratio: self.health.errors.ratio, ..Margin::ERRORS };
-        let name = if self.counted == Counted::Flows { "resets" } else { "errors" }.to_owned();
-        let mut judged = vec![Judged { name, ..Judged::new(Series::Errors, Role::Errors, Test::Beside(margin), past) }];
-        judged.extend(self.limit().map(|limit| Judged {
-            name: "hard limit".to_owned(),
-            ..Judged::new(Series::Errors, Role::HardLimit, Test::Against(limit), past)
-        }));
-        judged
+        let limit = self.limit().map(|limit| Question::limit(limit, past));
+        let errors = Question::errors(margin, past);
+        let errors = if self.counted == Counted::Flows { errors.named("resets") } else { errors };
+        [errors].into_iter().chain(limit).collect()
     }
 
     /// What an Application Load Balancer tells of requests.
-    fn requests(&self) -> Vec<Judged> {
-        let mut judged = self.failures();
+    fn requests(&self) -> Vec<Question> {
+        let mut asked = self.failures();
         let day = self.history;
-        match (self.slow_bounds(), day.and_then(|day| day.slow)) {
-            (Some(_), Some(slow)) => {
-                let roles = [Role::SlowestTwentieth, Role::SlowestPercent];
-                for (index, (slowness, role)) in Slowness::ALL.into_iter().zip(roles).enumerate() {
-                    let test = Test::Beside(slowness.margin());
-                    judged.push(Judged {
-                        cold_minutes: COLD_MINUTES,
-                        ..Judged::new(Series::Slow(index), role, test, slow[index].past)
-                    });
-                }
-            }
-            _ => {
+        match self.slow_bounds().and_then(|_| day?.slow) {
+            Some(slow) => asked.extend(Question::slow(slow)),
+            None => {
                 let wish = self.health.latency.as_ref();
-                let percentile = wish.map_or(Some(0.99), crate::playbook::LatencyCriterion::percentile);
-                let ratio = wish.and_then(|wish| wish.ratio).unwrap_or(SIGN_RATIO);
-                let test = Test::LevelBeside { ratio, worse: Direction::Higher };
-                judged.push(Judged {
-                    cold_minutes: COLD_MINUTES,
-                    ..Judged::new(Series::Latency { percentile }, Role::SlowestPercent, test, Past::default())
-                });
+                let percentile = wish.map_or(Some(0.99), LatencyCriterion::percentile);
+                asked.push(Question::latency(percentile, wish.and_then(|wish| wish.ratio)));
             }
         }
-        let client = day.map_or_else(Past::default, |day| day.client_errors);
-        judged.push(Judged::new(Series::ClientErrors, Role::ClientErrors, Test::Beside(Margin::CLIENT_ERRORS), client));
-        judged
+        asked.push(Question::client_errors(day.map_or_else(Past::default, |day| day.client_errors)));
+        asked
     }
 
-    /// A metric of the user's own, where it is counted or compared; one with bounds alone is a gate of its
-    /// own.
-    fn own(&self, metric: &CustomMetric) -> Option<Judged> {
-        let role = Role::Custom { weight: metric.weight };
-        let name = metric.name.clone();
+    /// The user's own, where it is counted or compared; one with bounds alone is a gate of its own.
+    fn own(&self, metric: &CustomMetric) -> Option<Question> {
+        let (name, weight) = (metric.name.clone(), metric.weight);
         let better = metric.direction == Worse::Decrease;
         if let Some(of) = &metric.of {
             let of = self.health.metrics.iter().find(|m| m.id.as_ref() == Some(of))?.name.clone();
-            let series = Series::Counted { bad: name, of, better };
-            return Some(Judged::new(series, role, Test::Beside(Margin::ERRORS), Past::default()));
+            return Some(Question::counted(name, of, better, weight));
         }
         let worse = if better { Direction::Lower } else { Direction::Higher };
-        let test = Test::LevelBeside { ratio: metric.ratio?, worse };
-        Some(Judged::new(Series::Level { name }, role, test, Past::default()))
+        Some(Question::level(name, metric.ratio?, worse, weight))
     }
 }
