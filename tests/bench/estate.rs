@@ -20,6 +20,9 @@ const MINUTES_DIFFER: f64 = 0.2;
 const Z: [f64; 2] = [1.644_853_626_951_472_2, 2.326_347_874_040_841];
 const ERRORS: f64 = 0.001;
 const CLIENT_ERRORS: f64 = 0.02;
+/// Requests that the load balancer answers itself, and those that no target began to answer.
+const UNSERVED: f64 = 0.000_5;
+const UNANSWERED: f64 = 0.001;
 /// Requests for one order, and orders that fail.
 const ORDERS: f64 = 10.0;
 const FAILED_ORDERS: f64 = 0.005;
@@ -143,13 +146,15 @@ impl Estate {
         let mut bad = |rate: f64| failures(requests, rate, self.clusters, rng);
         let published = |count: f64| Some(count).filter(|count| *count > 0.0);
         let slowest = bad(rates.slow[1]);
-        let slow = (slowest + bad(rates.slow[0] - rates.slow[1])).min(requests);
+        let samples = requests - bad(UNANSWERED);
+        let slow = (slowest + bad(rates.slow[0] - rates.slow[1])).min(samples);
         Counts {
             requests: published(requests),
             bad: published(bad(rates.errors)),
             client_errors: published(bad(rates.client_errors)),
-            samples: published(requests),
-            slow: if requests > 0.0 { [Some(slow), Some(slowest)] } else { [None, None] },
+            unserved: published(bad(UNSERVED)),
+            samples: published(samples),
+            slow: if samples > 0.0 { [Some(slow), Some(slowest.min(samples))] } else { [None, None] },
             ..Counts::default()
         }
     }
@@ -175,8 +180,12 @@ impl Estate {
             counts
         };
         let times = if self.at_the_bound { LEVEL_RATIO } else { 1.0 };
-        let green = side(&traffic[0], &green_rates, times);
-        let blue = side(&traffic[1], &blue_rates, 1.0);
+        let mut green = side(&traffic[0], &green_rates, times);
+        let mut blue = side(&traffic[1], &blue_rates, 1.0);
+        // One load balancer, whose own errors are of both.
+        let together = green.unserved.unwrap_or(0.0) + blue.unserved.unwrap_or(0.0);
+        green.unserved = Some(together).filter(|unserved| *unserved > 0.0);
+        blue.unserved = green.unserved;
         Minute { start: at(nth), green, blue, ..Minute::default() }
     }
 }

@@ -86,5 +86,5 @@ fn ledger(estate: &Estate, bake: u32, known: &(Protocol, [f64; 2]), rng: &mut Pc
         minutes.insert(minute.start, minute);
     }
     let begun = [Begun { intended: at(shift) + TimeDelta::seconds(20), followed: Some(at(shift + 1)), share: 1.0 }];
-    protocol.ledger(Observed { minutes: &minutes, begun: &begun })
+    protocol.ledger(Observed { minutes: &minutes, begun: &begun, open: None })
 }

@@ -9,9 +9,9 @@ use migrate::gate::course::Course;
 use migrate::gate::ledger::{Direction, Ledger};
 use migrate::gate::limit::Limit;
 use migrate::gate::protocol::{Begun, Observed, Protocol};
-use migrate::gate::question::{Question, weighed};
+use migrate::gate::question::{Question, Weighed, weighed};
 use migrate::gate::trial::{FAST_FALSE_ROLLBACK, Margin};
-use migrate::gate::{Baseline, Minute};
+use migrate::gate::{Baseline, Counted, Minute};
 use migrate::inventory::History;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -128,6 +128,7 @@ pub struct Cell {
 }
 
 /// Every cell of every kind; so many runs share a day of blue.
+/// Of the kinds that are outside of the promise, a tenth of the runs.
 pub fn cells(runs: u32, shared_by: u32, seed: u64) -> Vec<Cell> {
     let mut work = Vec::new();
     for kind in KINDS {
@@ -135,6 +136,7 @@ pub fn cells(runs: u32, shared_by: u32, seed: u64) -> Vec<Cell> {
     }
     on_two_threads(&work, |index, (kind, rps, share)| {
         let mut rng = Pcg64Mcg::seed_from_u64(seed + index as u64);
+        let runs = if kind.outside { (runs / 10).max(1) } else { runs };
         let mut home = [0_u32; 3];
         let mut seen = Seen::new(kind.estate(*rps), kind, *share, &mut rng);
         for run in 0..runs {
@@ -147,7 +149,8 @@ pub fn cells(runs: u32, shared_by: u32, seed: u64) -> Vec<Cell> {
             }
         }
         let false_rollbacks = home.map(|home| f64::from(home) / f64::from(runs));
-        Cell { kind: kind.name, outside: kind.outside, rps: *rps, share: *share, runs, false_rollbacks }
+        let Kind { name, outside, .. } = *kind;
+        Cell { kind: name, outside, rps: *rps, share: *share, runs, false_rollbacks }
     })
 }
 
@@ -161,16 +164,17 @@ impl Kind {
 /// Everything that a run asks by itself with this day of blue, and two metrics of the user's own.
 pub fn protocol(day: &History, false_rollback: f64, stages: u32) -> Protocol {
     let mut asked = vec![
-        Question::errors(Margin::ERRORS, day.errors),
+        Question::errors(Counted::Requests, Margin::ERRORS, day.errors),
         Question::limit(Limit::from_history(day.errors.rate), day.errors),
     ];
     asked.extend(Question::slow(day.slow.expect("the estate counts slow requests")));
+    asked.push(Question::unserved(day.unserved, true));
     asked.push(Question::client_errors(day.client_errors));
     asked.push(Question::counted("failed orders".to_owned(), "orders".to_owned(), false, None));
     asked.push(Question::level("level".to_owned(), LEVEL_RATIO, Direction::Higher, None));
-    let (series, metrics) = weighed(asked);
-    let baseline = Baseline::Beside;
-    Protocol { baseline, false_rollback, planned_minutes: PLANNED * stages, stages, series, metrics }
+    let Weighed { series, usual, metrics } = weighed(asked);
+    let (baseline, counted, planned_minutes) = (Baseline::Beside, Counted::Requests, PLANNED * stages);
+    Protocol { baseline, counted, false_rollback, planned_minutes, stages, series, usual, metrics }
 }
 
 /// Numbers that CloudWatch reports late, looked at every minute, as a run does: a minute is read two
@@ -180,7 +184,9 @@ pub fn protocol(day: &History, false_rollback: f64, stages: u32) -> Protocol {
 pub enum Lateness {
     /// Each number of each side is missing with this chance until the minute is final.
     Missing(f64),
-    /// Each number of each side is with this chance only a part of itself, any part, until then.
+    /// A side's minute is with this chance only a part of itself, any part, as when a zone is late.
+    Together(f64),
+    /// The same of each number by itself.
     Partial(f64),
 }
 
@@ -194,7 +200,7 @@ pub struct Late {
     pub false_rollbacks: f64,
 }
 
-pub const LATENESS: [Lateness; 2] = [Lateness::Missing(0.1), Lateness::Partial(0.1)];
+pub const LATENESS: [Lateness; 3] = [Lateness::Missing(0.1), Lateness::Together(0.1), Lateness::Partial(0.1)];
 
 pub fn late(runs: u32, shared_by: u32, seed: u64) -> Vec<Late> {
     let mut work = Vec::new();
@@ -221,14 +227,18 @@ impl Lateness {
         let mut upset = minute.clone();
         for side in [&mut upset.green, &mut upset.blue] {
             let [p95, p99] = &mut side.slow;
-            for number in [&mut side.requests, &mut side.bad, &mut side.client_errors, &mut side.samples, p95, p99] {
-                match self {
-                    Lateness::Missing(chance) if rng.random::<f64>() < chance => *number = None,
-                    Lateness::Partial(chance) if rng.random::<f64>() < chance => {
-                        *number = number.map(|n| (n * rng.random::<f64>()).round());
-                    }
-                    Lateness::Missing(_) | Lateness::Partial(_) => {}
-                }
+            let numbers = [&mut side.requests, &mut side.bad, &mut side.client_errors, &mut side.samples, p95, p99];
+            let together = match self {
+                Lateness::Together(chance) if rng.random::<f64>() < chance => rng.random::<f64>(),
+                _ => 1.0,
+            };
+            for number in numbers {
+                let part = match self {
+                    Lateness::Missing(chance) if rng.random::<f64>() < chance => None,
+                    Lateness::Partial(chance) if rng.random::<f64>() < chance => Some(rng.random::<f64>()),
+                    _ => Some(together),
+                };
+                *number = number.zip(part).map(|(number, part)| (number * part).round());
             }
         }
         upset
@@ -238,7 +248,7 @@ impl Lateness {
 /// Runs of one day of blue.
 pub struct Seen {
     estate: Estate,
-    pub protocol: Protocol,
+    protocol: Protocol,
     bounds: [f64; 2],
     interrupted: bool,
     /// By stage: green's share, and the requests a minute of both sides.
@@ -260,7 +270,7 @@ impl Seen {
     /// The ledger of one healthy run.
     pub fn run(&self, rng: &mut Pcg64Mcg) -> Ledger {
         let (minutes, begun) = self.minutes(rng);
-        self.protocol.ledger(Observed { minutes: &minutes, begun: &begun })
+        self.protocol.ledger(Observed { minutes: &minutes, begun: &begun, open: None })
     }
 
     /// Whether one of the looks at a healthy run condemns it.
@@ -276,13 +286,14 @@ impl Seen {
             }
             minutes.insert(*start, lateness.upset(minute, rng));
             open.push((start, minute, 0));
-            let ledger = self.protocol.ledger(Observed { minutes: &minutes, begun: &begun });
+            let open = open.first().map(|(start, _, _)| **start);
+            let ledger = self.protocol.ledger(Observed { minutes: &minutes, begun: &begun, open });
             Course::of(&ledger).condemned.is_some()
         })
     }
 
     /// The minutes of one run and its stages.
-    pub fn minutes(&self, rng: &mut Pcg64Mcg) -> (BTreeMap<DateTime<Utc>, Minute>, Vec<Begun>) {
+    fn minutes(&self, rng: &mut Pcg64Mcg) -> (BTreeMap<DateTime<Utc>, Minute>, Vec<Begun>) {
         let (mut minutes, mut begun, mut now) = (BTreeMap::new(), Vec::new(), 0);
         for (share, traffic) in &self.stages {
             let intended = at(now) + TimeDelta::seconds(20);
