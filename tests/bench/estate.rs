@@ -44,6 +44,8 @@ pub struct Estate {
     pub noise: Option<f64>,
     /// Whether green is as bad as a healthy green may be.
     pub at_the_bound: bool,
+    /// Times blue's rate of errors on green: 1 of a healthy one.
+    pub worse: f64,
     /// By what part traffic, and the rates of errors, rise and fall over a day.
     pub daily: [f64; 2],
 }
@@ -86,9 +88,8 @@ pub fn normal(rng: &mut Pcg64Mcg) -> f64 {
 fn above(z: f64) -> f64 {
     let x = z.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * x);
-    let poly = t
-        * (0.254_829_592
-            + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let poly =
+        t * (0.254_829_592 + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
     let tail = 0.5 * poly * (-x * x).exp();
     if z >= 0.0 { tail } else { 1.0 - tail }
 }
@@ -171,7 +172,8 @@ impl Estate {
     pub fn minute(&self, nth: u32, traffic: &[Poisson; 2], bounds: [f64; 2], rng: &mut Pcg64Mcg) -> Minute {
         let weather = self.weather(i64::from(nth), rng);
         let blue_rates = self.rates(weather, bounds);
-        let green_rates = if self.at_the_bound { blue_rates.at_the_bound() } else { blue_rates };
+        let mut green_rates = if self.at_the_bound { blue_rates.at_the_bound() } else { blue_rates };
+        green_rates.errors = (green_rates.errors * self.worse).min(1.0);
         let mut side = |requests: &Poisson, rates: &Rates, times: f64| {
             let requests = requests.draw(rng);
             let mut counts = self.counts(requests, rates, rng);
