@@ -41,8 +41,9 @@ pub enum Series {
     Slow(usize),
     /// The latency itself; of a percentile (0 to 1), only where there are samples enough for it.
     Latency { percentile: Option<f64> },
-    /// The user's own: bad ones of all. `better` says that good ones are counted.
-    Counted { bad: String, of: String, better: bool },
+    /// The user's own: bad ones of all. `better` says that good ones are counted; `absent_is_zero` that a
+    /// minute without a report had none.
+    Counted { bad: String, of: String, better: bool, absent_is_zero: bool },
     /// The user's own: a level.
     Level { name: String },
 }
@@ -100,13 +101,16 @@ impl Series {
                 let right = slow.zip(counts.samples).filter(|(slow, samples)| (0.0..=*samples).contains(slow));
                 Reported { requests: right.map(|(_, samples)| samples), bad: slow }
             }
-            Series::Counted { bad, of, better } => {
-                let (found, all) = (side.own(bad), side.own(of));
-                let bad = match (better, all) {
-                    (false, _) => found,
-                    (true, all) => all.map(|all| all - found.unwrap_or(0.0)),
+            Series::Counted { bad, of, better, absent_is_zero } => {
+                // Nobody says of the user's counts that absence is zero, unless the user does.
+                let found = side.own(bad).or(absent_is_zero.then_some(0.0));
+                let Some((found, all)) = found.zip(side.own(of)) else { return Reported::default() };
+                let bad = match found {
+                    // More good ones than all are a report that is ahead of the other.
+                    good if *better && good >= 0.0 => (all - good).max(0.0),
+                    bad => bad,
                 };
-                Reported { requests: all, bad }
+                Reported::new(all, bad)
             }
             Series::Latency { .. } | Series::Level { .. } => Reported::default(),
         }

@@ -10,7 +10,7 @@ use crate::gate::protocol::{Protocol, Series};
 use crate::gate::tail::{COLD_MINUTES, SIGN_RATIO, Slowness};
 use crate::gate::trial::Margin;
 use crate::inventory::Past;
-use crate::playbook::{CustomMetric, Period, Worse};
+use crate::playbook::{CustomMetric, Missing, Period, Worse};
 
 use super::Plan;
 
@@ -130,10 +130,13 @@ impl Plan {
         let role = Role::Custom { weight: metric.weight };
         let name = metric.name.clone();
         let better = metric.direction == Worse::Decrease;
+        let health = &self.playbook.health;
         if let Some(of) = &metric.of {
-            let of = self.playbook.health.metrics.iter().find(|m| m.id.as_ref() == Some(of))?.name.clone();
-            let series = Series::Counted { bad: name, of, better };
-            return Some(Judged::new(series, role, Test::Beside(Margin::ERRORS), Past::default()));
+            let of = health.metrics.iter().find(|m| m.id.as_ref() == Some(of))?.name.clone();
+            let absent_is_zero = metric.missing == Missing::Zero;
+            let series = Series::Counted { bad: name, of, better, absent_is_zero };
+            let margin = Margin { ratio: health.errors.ratio, ..Margin::ERRORS };
+            return Some(Judged::new(series, role, Test::Beside(margin), Past::default()));
         }
         let worse = if better { Direction::Lower } else { Direction::Higher };
         let test = Test::LevelBeside { ratio: metric.ratio?, worse };
