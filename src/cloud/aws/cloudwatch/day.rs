@@ -94,7 +94,12 @@ fn of_minute(question: Question<Measure>, group: usize, place: Place) -> Questio
 fn questions_of_requests(window: &DayWindow, span: Span) -> Vec<Question<Of>> {
     let period = i32::try_from(span.minutes() * 60).unwrap_or(i32::MAX);
     let mut asked = Vec::new();
+    let mut balancers = BTreeSet::new();
     for (group, whole, zones) in groups(window) {
+        if balancers.insert(whole.balancer) {
+            let places = places(Place { group: None, ..whole }, zones);
+            asked.extend(places.map(|place| of_minute(place.unserved(), group, place)));
+        }
         for place in places(whole, zones) {
             let samples = place.latency(Measure::Samples, "SampleCount");
             let counted = place.requests().into_iter().chain([place.client_errors(), samples]);
