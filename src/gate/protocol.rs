@@ -53,8 +53,9 @@ pub enum Series {
     Slow(usize),
     /// The latency itself; of a percentile (0 to 1), only where there are samples enough for it.
     Latency { percentile: Option<f64> },
-    /// The user's own: bad ones of all. `better` says that good ones are counted.
-    Counted { bad: String, of: String, better: bool },
+    /// The user's own: bad ones of all. `better` says that good ones are counted; `absent_is_zero` that a
+    /// minute without a report had none.
+    Counted { bad: String, of: String, better: bool, absent_is_zero: bool },
     /// The user's own: a level.
     Level { name: String },
 }
@@ -125,14 +126,18 @@ impl Series {
                 let right = slow.zip(counts.samples).filter(|(slow, samples)| (0.0..=*samples).contains(slow));
                 Reported { requests: right.map(|(_, samples)| samples), bad: slow }
             }
-            Series::Counted { bad, of, better } => {
-                let (found, all) = (side.own(bad), side.own(of));
-                match (better, found) {
-                    (false, found) => Reported { requests: all, bad: found },
-                    // The good ones may only be late.
-                    (true, None) if side.open => Reported::default(),
-                    (true, found) => Reported { requests: all, bad: all.map(|all| all - found.unwrap_or(0.0)) },
-                }
+            Series::Counted { bad, of, better, absent_is_zero } => {
+                // Nobody says of the user's counts that absence is zero, unless the user does, and while a minute
+                // is open it may only be late.
+                let absent_is_zero = *absent_is_zero && !side.open;
+                let found = side.own(bad).or(absent_is_zero.then_some(0.0));
+                let Some((found, all)) = found.zip(side.own(of)) else { return Reported::default() };
+                let bad = match found {
+                    // More good ones than all are a report that is ahead of the other.
+                    good if *better && good >= 0.0 => (all - good).max(0.0),
+                    bad => bad,
+                };
+                Reported::new(all, bad)
             }
             Series::Latency { .. } | Series::Level { .. } => Reported::default(),
         }
@@ -351,7 +356,8 @@ mod tests {
         let counts = Counts { own, ..Counts::default() };
         let side = Side { counts: &counts, common: None, open: false };
         let counted = |bad: &str, of: &str, better| {
-            Series::Counted { bad: bad.to_owned(), of: of.to_owned(), better }.count(&side).count()
+            let (bad, of) = (bad.to_owned(), of.to_owned());
+            Series::Counted { bad, of, better, absent_is_zero: true }.count(&side).count()
         };
         assert_eq!(counted("good", "all", true).map(|c| (c.requests, c.bad)), Some((100.0, 3.0)));
         assert_eq!(counted("silent", "all", false).map(|c| (c.requests, c.bad)), Some((100.0, 0.0)));
@@ -370,7 +376,7 @@ mod tests {
         };
         let green = Counts { own: own(None), ..silent() };
         let minutes = observed(&[(0, green.clone(), silent()), (1, green, Counts { own: own(Some(9.0)), ..silent() })]);
-        let good = Series::Counted { bad: "good".to_owned(), of: "all".to_owned(), better: true };
+        let good = Series::Counted { bad: "good".to_owned(), of: "all".to_owned(), better: true, absent_is_zero: true };
         let protocol = Protocol { usual: vec![0.02], ..protocol(Baseline::Beside, vec![Series::Errors, good]) };
         let begun = [stage(0, Some(0), 0.5)];
         let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &begun, open: Some(at(1)) });

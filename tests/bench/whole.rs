@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use migrate::gate::course::Course;
 use migrate::gate::ledger::{Direction, Ledger};
 use migrate::gate::limit::Limit;
-use migrate::gate::protocol::{Begun, Observed, Protocol};
+use migrate::gate::protocol::{Begun, Observed, Protocol, Series};
 use migrate::gate::question::{Question, Weighed, weighed};
 use migrate::gate::trial::Margin;
 use migrate::gate::{Baseline, Counted, Minute};
@@ -216,7 +216,9 @@ pub fn protocol(day: &History, stages: u32, own: bool) -> Protocol {
     asked.push(Question::unserved(day.unserved, true));
     asked.push(Question::client_errors(day.client_errors));
     if own {
-        asked.push(Question::counted("failed orders".to_owned(), "orders".to_owned(), false, None));
+        let (bad, of) = ("failed orders".to_owned(), "orders".to_owned());
+        let orders = Series::Counted { bad, of, better: false, absent_is_zero: true };
+        asked.push(Question::counted(orders, Margin::ERRORS, None));
         asked.push(Question::level("level".to_owned(), LEVEL_RATIO, Direction::Higher, None));
     }
     let Weighed { series, usual, metrics } = weighed(asked);
