@@ -36,6 +36,7 @@ fn protocol(baseline: Baseline) -> Protocol {
     };
     Protocol {
         baseline,
+        counted: Counted::Requests,
         false_rollback: 0.01,
         planned_minutes: 60,
         stages: 2,
