@@ -16,9 +16,9 @@ fn plan(name: &str, history: Option<History>) -> Plan {
 }
 
 fn day(requests_per_minute: f64, rate: f64, phi: f64) -> History {
-    let slow = |bound| Slow { bound, past: Past { rate: 0.01, phi: 1.0 } };
-    let errors = Past { rate, phi };
-    History { requests_per_minute, errors, client_errors: Past::default(), slow: Some([slow(0.25), slow(0.6)]) }
+    let slow = |bound| Slow { bound, past: Past { rate: 0.01, phi: 1.0, ..Past::default() } };
+    let errors = Past { rate, phi, ..Past::default() };
+    History { requests_per_minute, errors, slow: Some([slow(0.25), slow(0.6)]), ..History::default() }
 }
 
 /// The section about the judge.
