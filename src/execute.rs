@@ -346,7 +346,7 @@ impl<'a> Run<'a> {
             Ok(sight::Look { judgement, read, drift }) => {
                 // A green that is degraded goes home first, and the way home minds the drift.
                 let drift = drift.filter(|_| judgement.verdict != Verdict::Degraded);
-                self.append(Event::Judged { stage: self.progress.stage, judgement, read })?;
+                self.append(Event::Judged { stage: self.progress.stage, judgement: Box::new(judgement), read })?;
                 match drift {
                     Some(drift) => {
                         let reason = drift.to_string();
@@ -368,7 +368,7 @@ impl<'a> Run<'a> {
                     healthy_hosts: 0,
                     weighed: None,
                 };
-                self.append(Event::Judged { stage: self.progress.stage, judgement, read: None })
+                self.append(Event::Judged { stage: self.progress.stage, judgement: Box::new(judgement), read: None })
             }
         }
     }

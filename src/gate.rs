@@ -24,6 +24,7 @@ pub mod limit;
 pub mod minute;
 pub mod outlook;
 pub mod protocol;
+pub mod question;
 pub mod share;
 pub mod silence;
 pub mod tail;
@@ -41,8 +42,8 @@ use serde::{Deserialize, Serialize};
 
 use self::count::{Count, Pair};
 use self::course::Course;
-use self::exposure::Exposure;
-use self::ledger::{Ledger, Test};
+pub use self::exposure::Next;
+use self::ledger::Ledger;
 pub use self::levels::{Level, LevelQuery, LevelSource, Whose};
 use self::minute::median;
 pub use self::minute::{Counts, Minute, Tally};
@@ -121,15 +122,6 @@ pub struct Criteria {
     pub wanted_hosts: u32,
     /// What the next stage puts at stake; `None` for the last.
     pub next: Option<Next>,
-}
-
-/// A stage that may follow.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Next {
-    /// Green's share, 0 to 1.
-    pub share: f64,
-    /// Failed requests that the user accepts in it until traffic is home.
-    pub accepted_failures: f64,
 }
 
 /// What was seen.
@@ -297,7 +289,11 @@ fn hosts(criteria: &Criteria, evidence: &Evidence) -> Option<Objection> {
         Counted::Nothing => format!("{healthy} of {wanted} tasks run"),
         Counted::Requests | Counted::Flows => format!("{healthy} of {wanted} green targets are healthy"),
     };
-    Objection::against(if healthy * 2 <= wanted { Verdict::Degraded } else { Verdict::NotEnoughEvidence }, numbers)
+    if healthy * 2 <= wanted {
+        return Objection::against(Verdict::Degraded, numbers);
+    }
+    // A shift waits for its targets by itself.
+    Objection::unknown(Verdict::NotEnoughEvidence, numbers)
 }
 
 fn unread(evidence: &Evidence) -> Option<Objection> {
@@ -352,46 +348,36 @@ fn volume(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Option<Obj
 
 /// Whether what was seen rules out what the next stage could not afford.
 fn exposed_enough(criteria: &Criteria, evidence: &Evidence, tally: &Tally) -> Option<Objection> {
-    let next = criteria.next.filter(|_| evidence.exposed && tally.minutes > 0)?;
-    let beside = evidence.ledger.metrics.iter().find_map(|metric| match metric.test {
-        Test::Beside(margin) => Some((metric, margin)),
-        _ => None,
-    });
-    let (metric, margin) = beside.filter(|_| criteria.counted != Counted::Nothing)?;
-    let limit = evidence.ledger.metrics.iter().find_map(|metric| match metric.test {
-        Test::Against(limit) => Some((limit, metric.weight)),
-        _ => None,
-    });
+    let next = criteria.next.filter(|_| evidence.exposed && criteria.counted != Counted::Nothing)?;
+    let ledger = &evidence.ledger;
+    let judged = Traffic::judged(&ledger.metrics, ledger.false_rollback, ledger.starts.at_a_start())?;
     let seen = Pair {
         green: Count::new(tally.green_requests, tally.green_bad),
         blue: Count::new(tally.blue_requests, tally.blue_bad),
     };
+    // A minute that was not reported does not make the traffic smaller, and the stakes with it.
+    let reported = |minute: &&Minute| minute.green.requests.is_some() || minute.blue.requests.is_some();
+    let minutes = u32::try_from(evidence.stage.iter().filter(reported).count()).unwrap_or(u32::MAX).max(1);
     let stage = Traffic {
-        requests_per_minute: (seen.green.requests + seen.blue.requests) / f64::from(tally.minutes),
-        share: next.share,
+        requests_per_minute: (seen.green.requests + seen.blue.requests) / f64::from(minutes),
+        share: seen.share().unwrap_or(0.0),
         blue_rate: seen.blue.rate(),
-        margin,
-        phi: metric.phi,
-        false_rollback: evidence.ledger.false_rollback,
-        laid: evidence.ledger.starts.at_a_start(),
-        weight: metric.weight,
-        limit,
+        ..judged
     };
-    let critical = exposure::critical_rate(next.accepted_failures, &stage);
-    let exposure = Exposure::of(&seen, &margin, critical);
-    if exposure.suffices() {
+    let asked = next.asks(&stage, &seen);
+    if asked.suffices() {
         return None;
     }
     let noun = criteria.counted.noun();
     let text = format!(
         "green may fail up to {} ({:.0} of {:.0} {noun}, 95% sure), and the next stage, of {}, affords {}: it takes \
          about {:.0} {noun} without a failure",
-        percent(exposure.bound),
+        percent(asked.bound.min(1.0)),
         tally.green_bad,
         tally.green_requests,
         percent(next.share),
-        percent(exposure.allowed),
-        exposure.clean_requests.ceil()
+        percent(asked.allowed()),
+        asked.clean_requests().ceil()
     );
     Objection::unknown(Verdict::NotEnoughEvidence, text)
 }

@@ -83,7 +83,7 @@ pub enum Event {
     },
     Judged {
         stage: usize,
-        judgement: Judgement,
+        judgement: Box<Judgement>,
         /// What was read of the metrics, where they could be.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         read: Option<Read>,

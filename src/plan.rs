@@ -10,6 +10,7 @@ mod dns;
 mod green;
 mod in_place;
 mod listener;
+pub mod outlook;
 mod own;
 mod protocol;
 mod savings;

@@ -147,10 +147,6 @@ fn cannot_start(message: String) -> CloudError {
 }
 
 impl Cloud for Aws {
-    fn day(&self, _window: &DayWindow) -> Result<Day, CloudError> {
-        Ok(Day::default())
-    }
-
     fn identity(&self) -> Result<Identity, CloudError> {
         self.runtime.block_on(identity::of(&self.sts, &self.config, &self.region))
     }
@@ -211,6 +207,10 @@ impl Cloud for Aws {
             let ((routes, health, services, scaling), names) = estate?;
             Ok(Sight { routes, health, services, names, scaling, alarms, metrics })
         })
+    }
+
+    fn day(&self, window: &DayWindow) -> Result<Day, CloudError> {
+        self.runtime.block_on(cloudwatch::day(&self.cloudwatch, window))
     }
 
     fn create_target_group(&self, wanted: &NewTargetGroup) -> Result<String, CloudError> {

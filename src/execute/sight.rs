@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::cloud::{CloudError, MetricWindow, Watch};
 use crate::gate::share::mismatch;
-use crate::gate::{Baseline, Counted, Criteria, Evidence, IN_A_ROW, Judgement, Next, Tally, Verdict, judge};
+use crate::gate::{Baseline, Counted, Criteria, Evidence, IN_A_ROW, Judgement, Tally, Verdict, judge};
 use crate::journal::progress::Progress;
 use crate::journal::seen::{Read, Seen, WINDOW_MINUTES};
 use crate::operation::{Drift, Scene, green_key, hosts, places, strayed};
@@ -123,8 +123,6 @@ fn criteria(progress: &Progress) -> Criteria {
     // A Network Load Balancer reports no latency.
     let latency = health.latency.as_ref().filter(|_| plan.counted() == Counted::Requests);
     let next = plan.playbook.stages.get(progress.stage).filter(|_| progress.stage > 0);
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let accepted_failures = health.accepted_failures as f64;
     Criteria {
         counted: plan.counted(),
         baseline: plan.baseline(),
@@ -132,7 +130,7 @@ fn criteria(progress: &Progress) -> Criteria {
         latency_ceiling: latency.and_then(|l| l.ceiling).map(|c| c.0.as_secs_f64()),
         min_requests: health.min_requests,
         wanted_hosts: plan.green_count(),
-        next: next.map(|stage| Next { share: stage.green.fraction(), accepted_failures }),
+        next: next.map(|stage| plan.next(stage.green)),
     }
 }
 
@@ -159,6 +157,7 @@ fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Ut
         from,
         to,
         latency: Some(latency.unwrap_or_else(LatencyCriterion::default_statistic)).filter(|_| requests),
+        unserved: requests,
         client_errors: requests,
         slow,
     }

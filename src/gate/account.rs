@@ -74,7 +74,7 @@ pub fn numbers(ledger: &Ledger, course: &Course, index: usize) -> String {
         Test::Beside(_) | Test::Against(_) => {
             format!("{} over {}, phi {:.2}", described(metric), rates(&track.seen, minutes), metric.phi)
         }
-        Test::LevelBeside { .. } | Test::LevelAgainst { .. } => {
+        Test::LevelBeside { .. } => {
             format!("{}: {} of {minutes} minutes speak against green", described(metric), track.against)
         }
     }
@@ -101,7 +101,7 @@ fn worst_stretch(ledger: &Ledger, metric: &Metric, end: usize) -> Option<(u32, P
         let bets = match metric.test {
             Test::Beside(margin) => margin.bets(&pair, metric.phi),
             Test::Against(limit) => limit.bets(&pair.green, metric.phi),
-            Test::LevelBeside { .. } | Test::LevelAgainst { .. } => None,
+            Test::LevelBeside { .. } => None,
         };
         let Some(bets) = bets else { continue };
         seen.green += pair.green;

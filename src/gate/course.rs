@@ -10,14 +10,16 @@
 use super::Verdict;
 use super::account;
 use super::combination::{combined, driver};
-use super::count::Pair;
+use super::count::{Count, Pair};
 use super::ledger::{Ledger, Metric, Row, Test};
 use super::silence::Silence;
 use super::tail::SignTest;
 use super::trial::{LogEvidence, Stake, Starts, Trial, WARNING};
 
 /// Green's share above which blue is too small to vouch for it.
-const BLUE_IS_SMALL: f64 = 0.75;
+pub(super) const BLUE_IS_SMALL: f64 = 0.75;
+/// Where nothing was seen, the evidence is 0 but for the sum of the stakes.
+const ROUNDING: f64 = 1e-9;
 
 /// How the evidence went.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,12 +115,13 @@ impl Course {
         let Process::Against(sides) = process else { return true };
         let beside = ledger.metrics.iter().position(|m| m.series == metric.series && matches!(m.test, Test::Beside(_)));
         // Uncapped, because green's may condemn within a minute.
-        let blue_keeps_it = sides[1].evidence().fast <= 0.0;
+        let blue_keeps_it = sides[1].evidence().fast <= ROUNDING;
         let Some(beside) = beside else { return blue_keeps_it };
-        let relative = self.tracks[beside].evidence.last().is_none_or(|evidence| evidence.slow >= 0.0);
-        let small = row
-            .pair(metric.series)
-            .is_some_and(|pair| pair.green.requests > BLUE_IS_SMALL * (pair.green.requests + pair.blue.requests));
+        let relative = self.tracks[beside].evidence.last().is_none_or(|evidence| evidence.slow >= -ROUNDING);
+        let (green, blue) = row.sides(metric.series);
+        let requests = |side: Option<Count>| side.map_or(0.0, |count| count.requests);
+        let (green, blue) = (requests(green), requests(blue));
+        let small = green > BLUE_IS_SMALL * (green + blue);
         blue_keeps_it && (relative || small)
     }
 
@@ -193,7 +196,7 @@ impl Process {
         match test {
             Test::Beside(_) => Process::Beside(Box::default()),
             Test::Against(_) => Process::Against(Box::default()),
-            Test::LevelBeside { .. } | Test::LevelAgainst { .. } => Process::Levels(Vec::new()),
+            Test::LevelBeside { .. } => Process::Levels(Vec::new()),
         }
     }
 
@@ -207,9 +210,8 @@ impl Process {
             }
             (Process::Against(sides), Test::Against(limit)) => {
                 let (green, blue) = row.sides(metric.series);
-                let bets = |count: Option<super::count::Count>| {
-                    count.filter(|_| !cold).and_then(|count| limit.bets(&count, metric.phi))
-                };
+                let bets =
+                    |count: Option<Count>| count.filter(|_| !cold).and_then(|count| limit.bets(&count, metric.phi));
                 let of_green = bets(green);
                 sides[0].step(stake, of_green.as_ref());
                 sides[1].step(stake, bets(blue).as_ref());

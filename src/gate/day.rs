@@ -35,6 +35,7 @@ impl Day {
         History {
             requests_per_minute,
             errors: self.past(|zone| Reported { requests: zone.requests, bad: zone.bad }),
+            unserved: self.past(|zone| Reported { requests: zone.requests, bad: zone.unserved }),
             client_errors: self.past(|zone| Reported { requests: zone.requests, bad: zone.client_errors }),
             slow: self.slow(),
         }

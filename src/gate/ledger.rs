@@ -58,8 +58,6 @@ pub enum Test {
     Against(Limit),
     /// Green's level beside blue's: minutes beyond `ratio` x blue vote against green.
     LevelBeside { ratio: f64, worse: Direction },
-    /// Green's level against a ceiling or floor: minutes in which only green is beyond it vote.
-    LevelAgainst { bound: f64, worse: Direction },
 }
 
 /// Which way a level is worse.
@@ -165,19 +163,13 @@ impl Row {
         let blue = blue.filter(|level| level.is_finite());
         match *test {
             Test::LevelBeside { ratio, worse } => {
+                // A part of the level's size, so that equal levels below zero are no vote either.
+                let beyond = |level: f64| level + (ratio - 1.0) * level.abs();
                 let blue = blue?;
                 Some(match worse {
-                    Direction::Higher => green > ratio * blue,
-                    Direction::Lower => green * ratio < blue,
+                    Direction::Higher => green > beyond(blue),
+                    Direction::Lower => beyond(green) < blue,
                 })
-            }
-            Test::LevelAgainst { bound, worse } => {
-                let beyond = |level: f64| match worse {
-                    Direction::Higher => level > bound,
-                    Direction::Lower => level < bound,
-                };
-                // Where blue is beyond the bound as well, the minute is not green's fault.
-                (!(beyond(green) && blue.is_some_and(beyond))).then(|| beyond(green))
             }
             Test::Beside(_) | Test::Against(_) => None,
         }
@@ -228,22 +220,21 @@ mod tests {
             row.vote(0, &test)
         };
         let beside = |worse| Test::LevelBeside { ratio: 1.1, worse };
-        let against = |worse| Test::LevelAgainst { bound: 1.0, worse };
         use Direction::{Higher, Lower};
         for (test, green, blue, expected) in [
             (beside(Higher), Some(1.2), Some(1.0), Some(true)),
             (beside(Higher), Some(1.05), Some(1.0), Some(false)),
             (beside(Lower), Some(0.9), Some(1.0), Some(true)),
             (beside(Lower), Some(0.95), Some(1.0), Some(false)),
+            (beside(Higher), Some(-1.0), Some(-1.0), Some(false)),
+            (beside(Higher), Some(-0.8), Some(-1.0), Some(true)),
+            (beside(Lower), Some(-1.0), Some(-1.0), Some(false)),
+            (beside(Lower), Some(-1.2), Some(-1.0), Some(true)),
+            (beside(Lower), Some(0.0), Some(0.0), Some(false)),
             (beside(Higher), None, Some(1.0), None),
             (beside(Higher), Some(1.2), None, None),
             (beside(Higher), Some(f64::NAN), Some(1.0), None),
             (beside(Higher), Some(1.2), Some(f64::INFINITY), None),
-            (against(Higher), Some(1.2), Some(0.5), Some(true)),
-            (against(Higher), Some(1.2), Some(1.5), None),
-            (against(Higher), Some(0.5), Some(1.5), Some(false)),
-            (against(Higher), Some(1.2), None, Some(true)),
-            (against(Lower), Some(0.5), Some(2.0), Some(true)),
         ] {
             assert_eq!(vote(test, green, blue), expected, "{test:?} {green:?} {blue:?}");
         }

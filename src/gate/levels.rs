@@ -38,7 +38,7 @@ pub struct LevelQuery {
 }
 
 /// Whose a metric is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Whose {
     /// Of no side: in [`Minute::levels`].
     #[default]

@@ -10,12 +10,15 @@
 //! ```
 //!
 //! A mean field: half of all runs take longer. The cap on a minute and the fast evidence are included,
-//! because for an outage they decide.
+//! because for an outage they decide. The hard limit has an outlook of its own, with its own weight; the
+//! sooner of the two is taken, as if the other knew nothing.
 
 use serde::{Deserialize, Serialize};
 
 use super::count::{Count, Pair};
+use super::course::BLUE_IS_SMALL;
 use super::exposure::LAG_MINUTES;
+use super::ledger::{Metric, Test};
 use super::limit::Limit;
 use super::trial::{BETTORS, CAP, FAST_FALSE_ROLLBACK, Margin};
 
@@ -76,23 +79,46 @@ impl Traffic {
         }
     }
 
+    /// Failed requests as these metrics judge them: beside blue, and against the hard limit; no traffic is
+    /// known yet. `None` where no count of green is compared with blue's.
+    pub fn judged(metrics: &[Metric], false_rollback: f64, laid: f64) -> Option<Traffic> {
+        let (errors, margin) = metrics.iter().find_map(|metric| match metric.test {
+            Test::Beside(margin) => Some((metric, margin)),
+            _ => None,
+        })?;
+        let limit = metrics.iter().find_map(|metric| match metric.test {
+            Test::Against(limit) if metric.series == errors.series => Some((limit, metric.weight)),
+            _ => None,
+        });
+        let (phi, weight) = (errors.phi, errors.weight);
+        let nothing = Traffic { requests_per_minute: 0.0, share: 0.0, blue_rate: 0.0, ..Traffic::example() };
+        Some(Traffic { margin, phi, false_rollback, laid, weight, limit, ..nothing })
+    }
+
     /// Requests a minute on green.
     pub fn green_requests(&self) -> f64 {
         self.requests_per_minute * self.share
+    }
+
+    /// Requests a minute on blue.
+    pub fn blue_requests(&self) -> f64 {
+        self.requests_per_minute * (1.0 - self.share)
     }
 
     /// Minutes from the first bad one until the evidence suffices, the bad minutes themselves, without
     /// CloudWatch's lag; `None` where it never does.
     pub fn minutes_to_detect(&self, green_rate: f64) -> Option<f64> {
         let green_rate = green_rate.clamp(0.0, 1.0);
-        let (green, blue) = (self.green_requests(), self.requests_per_minute * (1.0 - self.share));
+        let (green, blue) = (self.green_requests(), self.blue_requests());
         let minute =
             Pair { green: Count::new(green, green * green_rate), blue: Count::new(blue, blue * self.blue_rate) };
         let beside = self.margin.bets(&minute, self.phi).and_then(|bets| self.minutes(&bets, self.weight));
-        let against = self.limit.and_then(|(limit, weight)| {
-            // A limit that blue breaks as well counts for nothing.
-            let kept = self.blue_rate <= limit.rate;
-            limit.bets(&minute.green, self.phi).filter(|_| kept).and_then(|bets| self.minutes(&bets, weight))
+        // As in the course: a limit counts for nothing where blue breaks it as well, or where a blue that is
+        // large enough speaks for green.
+        let vouched = beside.is_none() && self.share <= BLUE_IS_SMALL;
+        let against = self.limit.filter(|(limit, _)| self.blue_rate <= limit.rate && !vouched);
+        let against = against.and_then(|(limit, weight)| {
+            limit.bets(&minute.green, self.phi).and_then(|bets| self.minutes(&bets, weight))
         });
         [beside, against].into_iter().flatten().reduce(f64::min)
     }

@@ -31,7 +31,7 @@ impl Silence {
             let each = sum(before, |m| m.0 + m.1) / count(before.len()).max(1.0);
             return (each * count(both) >= EXPECTED_REQUESTS).then_some(Silence::Both { minutes: both });
         }
-        let odds = ledger.minutes.last().and_then(|row| row.share).filter(|share| *share > 0.0 && *share < 1.0);
+        let odds = ledger.minutes.last().and_then(|row| row.share).filter(|share| *share > 0.0);
         if green >= SILENT_MINUTES {
             let (before, span) = heard.split_at(heard.len() - green);
             let blue_requests = sum(span, |m| m.1);
@@ -160,6 +160,8 @@ mod tests {
         assert_eq!(silence(&never, &[0], Some(0.001)), None, "2.7 requests may stay away");
         let everything = minutes(&[(5, Some(500.0), Some(500.0)), (5, Some(1000.0), None)]);
         assert_eq!(silence(&everything, &[0, 5], None), None, "the second stage sent everything to green");
-        assert_eq!(silence(&everything, &[0], Some(1.0)), Some(Silence::Blue { minutes: 5, green_requests: 5000.0 }));
+        let alone = Some(Silence::Blue { minutes: 5, green_requests: 5000.0 });
+        assert_eq!(silence(&everything, &[0], None), alone, "nobody said so");
+        assert_eq!(silence(&everything, &[0], Some(1.0)), None, "everything was set");
     }
 }

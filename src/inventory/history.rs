@@ -11,6 +11,9 @@ pub struct History {
     pub requests_per_minute: f64,
     /// Failed requests.
     pub errors: Past,
+    /// Requests that the load balancer answered itself, with a 5xx.
+    #[serde(default)]
+    pub unserved: Past,
     /// Requests that the client got wrong.
     pub client_errors: Past,
     /// What counts as slow: blue's 95th and 99th percentile. `None` where CloudWatch does not count

@@ -3,57 +3,29 @@
 //! Everything here comes from the playbook and from blue's last day. It knows no minute of the run.
 
 use crate::gate::Counted;
-use crate::gate::combination::{Role, weights};
-use crate::gate::ledger::{Direction, Metric, Test};
+use crate::gate::ledger::Direction;
 use crate::gate::limit::Limit;
 use crate::gate::protocol::{Protocol, Series};
-use crate::gate::tail::{COLD_MINUTES, SIGN_RATIO, Slowness};
+use crate::gate::question::{Question, weighed};
 use crate::gate::trial::Margin;
 use crate::inventory::Past;
-use crate::playbook::{CustomMetric, Missing, Period, Worse};
+use crate::playbook::{CustomMetric, LatencyCriterion, Missing, Period, Worse};
 
 use super::Plan;
 
 /// Minutes of each stage beside its bake: the shift itself, and CloudWatch's delay.
 const STAGE_MINUTES: u64 = 5;
 
-/// A metric of the protocol before its weight is known.
-struct Judged {
-    series: Series,
-    name: String,
-    role: Role,
-    test: Test,
-    phi: f64,
-    cold_minutes: u32,
-}
-
-impl Judged {
-    fn new(series: Series, role: Role, test: Test, past: Past) -> Judged {
-        Judged { name: series.name(), series, role, test, phi: past.phi.max(1.0), cold_minutes: 0 }
-    }
-}
-
 impl Plan {
     /// How the run is judged.
     pub fn protocol(&self) -> Protocol {
-        let mut judged = match self.counted() {
+        let mut asked = match self.counted() {
             Counted::Requests => self.requests(),
             Counted::Flows => self.failures(),
             Counted::Nothing => Vec::new(),
         };
-        judged.extend(self.playbook.health.metrics.iter().filter_map(|metric| self.own(metric)));
-        let roles: Vec<Role> = judged.iter().map(|judged| judged.role).collect();
-        let mut series: Vec<Series> = Vec::new();
-        let mut metrics = Vec::new();
-        for (judged, weight) in judged.into_iter().zip(weights(&roles)) {
-            let known = series.iter().position(|known| *known == judged.series);
-            let index = known.unwrap_or(series.len());
-            if known.is_none() {
-                series.push(judged.series);
-            }
-            let Judged { name, test, phi, cold_minutes, .. } = judged;
-            metrics.push(Metric { name, series: index, test, weight, phi, cold_minutes });
-        }
+        asked.extend(self.playbook.health.metrics.iter().filter_map(|metric| self.own(metric)));
+        let (series, metrics) = weighed(asked);
         let stages = &self.playbook.stages;
         let following = u64::try_from(self.following().num_seconds()).unwrap_or(0);
         let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
@@ -82,53 +54,32 @@ impl Plan {
     }
 
     /// Failures beside blue's, and against the limit.
-    fn failures(&self) -> Vec<Judged> {
+    fn failures(&self) -> Vec<Question> {
         let past = self.inventory.history.as_ref().map_or_else(Past::default, |day| day.errors);
         let margin = Margin { ratio: self.playbook.health.errors.ratio, ..Margin::ERRORS };
-        let mut judged = vec![Judged::new(Series::Errors, Role::Errors, Test::Beside(margin), past)];
-        judged.extend(self.limit().map(|limit| Judged {
-            name: "hard limit".to_owned(),
-            ..Judged::new(Series::Errors, Role::HardLimit, Test::Against(limit), past)
-        }));
-        judged
+        let limit = self.limit().map(|limit| Question::limit(limit, past));
+        [Question::errors(margin, past)].into_iter().chain(limit).collect()
     }
 
     /// What an Application Load Balancer tells of requests.
-    fn requests(&self) -> Vec<Judged> {
-        let mut judged = self.failures();
+    fn requests(&self) -> Vec<Question> {
+        let mut asked = self.failures();
         let day = self.inventory.history.as_ref();
-        match (self.slow_bounds(), day.and_then(|day| day.slow)) {
-            (Some(_), Some(slow)) => {
-                let roles = [Role::SlowestTwentieth, Role::SlowestPercent];
-                for (index, (slowness, role)) in Slowness::ALL.into_iter().zip(roles).enumerate() {
-                    let test = Test::Beside(slowness.margin());
-                    judged.push(Judged {
-                        cold_minutes: COLD_MINUTES,
-                        ..Judged::new(Series::Slow(index), role, test, slow[index].past)
-                    });
-                }
-            }
-            _ => {
+        match self.slow_bounds().and_then(|_| day?.slow) {
+            Some(slow) => asked.extend(Question::slow(slow)),
+            None => {
                 let wish = self.playbook.health.latency.as_ref();
-                let percentile = wish.map_or(Some(0.99), crate::playbook::LatencyCriterion::percentile);
-                let ratio = wish.and_then(|wish| wish.ratio).unwrap_or(SIGN_RATIO);
-                let test = Test::LevelBeside { ratio, worse: Direction::Higher };
-                judged.push(Judged {
-                    cold_minutes: COLD_MINUTES,
-                    ..Judged::new(Series::Latency { percentile }, Role::SlowestPercent, test, Past::default())
-                });
+                let percentile = wish.map_or(Some(0.99), LatencyCriterion::percentile);
+                asked.push(Question::latency(percentile, wish.and_then(|wish| wish.ratio)));
             }
         }
-        let client = day.map_or_else(Past::default, |day| day.client_errors);
-        judged.push(Judged::new(Series::ClientErrors, Role::ClientErrors, Test::Beside(Margin::CLIENT_ERRORS), client));
-        judged
+        asked.push(Question::client_errors(day.map_or_else(Past::default, |day| day.client_errors)));
+        asked
     }
 
-    /// A metric of the user's own, where it is counted or compared; one with bounds alone is a gate of its
-    /// own.
-    fn own(&self, metric: &CustomMetric) -> Option<Judged> {
-        let role = Role::Custom { weight: metric.weight };
-        let name = metric.name.clone();
+    /// The user's own, where it is counted or compared; one with bounds alone is a gate of its own.
+    fn own(&self, metric: &CustomMetric) -> Option<Question> {
+        let (name, weight) = (metric.name.clone(), metric.weight);
         let better = metric.direction == Worse::Decrease;
         let health = &self.playbook.health;
         if let Some(of) = &metric.of {
@@ -136,10 +87,9 @@ impl Plan {
             let absent_is_zero = metric.missing == Missing::Zero;
             let series = Series::Counted { bad: name, of, better, absent_is_zero };
             let margin = Margin { ratio: health.errors.ratio, ..Margin::ERRORS };
-            return Some(Judged::new(series, role, Test::Beside(margin), Past::default()));
+            return Some(Question::counted(series, margin, weight));
         }
         let worse = if better { Direction::Lower } else { Direction::Higher };
-        let test = Test::LevelBeside { ratio: metric.ratio?, worse };
-        Some(Judged::new(Series::Level { name }, role, test, Past::default()))
+        Some(Question::level(name, metric.ratio?, worse, weight))
     }
 }

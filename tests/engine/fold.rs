@@ -78,7 +78,7 @@ fn samples() -> Vec<Event> {
         events.push(Event::Called(Box::new(call)));
     }
     for verdict in [Verdict::Healthy, Verdict::NotEnoughEvidence, Verdict::CannotSee, Verdict::Degraded] {
-        events.push(Event::Judged { stage: 1, judgement: judged(verdict), read: None });
+        events.push(Event::Judged { stage: 1, judgement: Box::new(judged(verdict)), read: None });
     }
     for outcome in outcomes {
         events.push(Event::Settled { operation: operation(), outcome: outcome.clone() });
@@ -202,7 +202,7 @@ fn a_blind_time_is_not_baked() {
     let mut at = progress.last.1;
     let mut judge = |progress: &mut Progress, verdict, seconds| {
         at += TimeDelta::seconds(seconds);
-        let event = Event::Judged { stage: 1, judgement: judged(verdict), read: None };
+        let event = Event::Judged { stage: 1, judgement: Box::new(judged(verdict)), read: None };
         progress.apply(&Record { seq: progress.last.0 + 1, at, event }).unwrap();
     };
     judge(&mut progress, Verdict::Healthy, 60);
@@ -217,7 +217,7 @@ fn a_blind_time_is_not_baked() {
 
 /// Appends a judgement made so many seconds ago.
 fn with_verdict(progress: &Progress, verdict: Verdict) -> Progress {
-    append(progress, Event::Judged { stage: progress.stage, judgement: judged(verdict), read: None }).unwrap()
+    append(progress, Event::Judged { stage: progress.stage, judgement: Box::new(judged(verdict)), read: None }).unwrap()
 }
 
 #[test]

@@ -24,7 +24,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_secs(8);
 /// Time for a call with all its attempts and the pauses between them.
 const CALL: Duration = Duration::from_secs(25);
-const READ_ATTEMPTS: u32 = 3;
+pub(super) const READ_ATTEMPTS: u32 = 3;
 /// One more than reads, because all rules of a shift are written at once and ELBv2 lets a burst of
 /// 20 through, then 3 a second; still few enough that connecting in vain ends before `CALL`.
 const WRITE_ATTEMPTS: u32 = 4;

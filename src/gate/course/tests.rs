@@ -141,7 +141,7 @@ fn many() -> Ledger {
         Test::Beside(Slowness::P95.margin()),
         Test::Beside(Margin::CLIENT_ERRORS),
         levels,
-        Test::LevelAgainst { bound: 2.0, worse: Direction::Higher },
+        Test::LevelBeside { ratio: 2.0, worse: Direction::Higher },
         Test::Beside(Margin::ERRORS),
     ];
     let series = [0, 0, 1, 2, 3, 4, 4, 5];

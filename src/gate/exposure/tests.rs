@@ -1,0 +1,1 @@
+//! Bounds and what stages ask of each other, by hand.
