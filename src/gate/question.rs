@@ -77,7 +77,7 @@ impl Question {
         Question::new(Series::ClientErrors, Role::ClientErrors, Test::Beside(Margin::CLIENT_ERRORS), past)
     }
 
-    /// The user's own count: a [`Series::Counted`].
+    /// The user's own counts, such as [`Series::Counted`], beside blue's; how they cluster is not known.
     pub fn counted(series: Series, margin: Margin, weight: Option<f64>) -> Question {
         Question::new(series, Role::Custom { weight }, Test::Beside(margin), Past::default())
     }
