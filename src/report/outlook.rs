@@ -69,16 +69,15 @@ impl Words {
     }
 
     fn basis(&self, basis: &Grounds) -> Vec<(&'static str, String)> {
-        let clusters = if basis.phi < 1.05 { "come one by one" } else { "come in clusters" };
+        let clusters = if basis.phi < 1.05 { "one by one" } else { "in clusters" };
         let mut lines = vec![(
             "blue's last day",
             format!(
-                "{} {} a minute on average, {} {}; {} {clusters} (phi {:.1})",
+                "{} {} a minute on average, {} {}, {clusters} (phi {:.1})",
                 count(basis.requests_per_minute),
                 self.noun(),
                 rate(basis.blue_rate),
                 self.failed(),
-                self.failures(),
                 basis.phi
             ),
         )];
@@ -91,7 +90,7 @@ impl Words {
         lines.push((
             "healthy",
             format!(
-                "up to {} times {than} plus {}: {} if blue is as it was",
+                "up to {} times {than} plus {}: so far {}",
                 basis.ratio,
                 rate(basis.ratio * basis.floor),
                 rate(basis.healthy_rate)

@@ -6,6 +6,7 @@ use migrate::plan::Plan;
 use migrate::plan::outlook::{LatencyMethod, StageOutlook, Unknown};
 use migrate::playbook::Playbook;
 use migrate::report::plan::{object, text};
+use serde_json::{Value, json};
 
 use super::lab::{Lab, epoch, playbook, shipped};
 
@@ -114,17 +115,82 @@ fn what_cannot_be_said_is_said() {
 
 #[test]
 fn a_plan_in_a_hundred_columns() {
-    insta::assert_snapshot!(section(&plan("quickstart", Some(day(60_000.0, 0.001, 1.0)))), @"");
+    insta::assert_snapshot!(section(&plan("quickstart", Some(day(60_000.0, 0.001, 1.0)))), @r#"
+    What the judge is expected to see
+      blue's last day  60,000 requests a minute on average, 0.1% failed, one by one (phi 1.0)
+      healthy          up to 1.25 times blue's plus 0.0125%: so far 0.14%
+      hard limit       0.5%, from blue's last day; it judges where there is no blue as well
+      latency          requests slower than 0.250 s and 0.600 s (blue's p95 and p99) beside blue's
+      false rollback   1%: the chance that a healthy green is sent home by bad luck, over the whole run
+
+      Minutes from the first bad one to the verdict, and requests failed by then, where green's rate of
+      failures is so many times blue's
+                              2x: 0.2%      5x: 0.5%       10x: 1%     all: 100%   least       to pass
+      stage  green  bake   min  failed   min  failed   min  failed   min  failed   shown requests  min
+          1     1%   15m   136*    162     9      27     6      36     4   2,400   0.38%      146    1
+          2    10%   15m    19*    217     5     132     4     240     4  24,000   0.21%      734    1
+          3    50%   30m    10     558     4     600     4   1,200     4    120k   0.18%    2,073    1
+          4   100%    1h never       - never       -     4   2,400     4    240k   0.62%       50    1
+      expected: half of all runs take longer; never: it counts as healthy, or the limit allows it
+      least shown: the lowest rate that shows within the bake; *: after the bake
+      to pass: requests without a failure that the stage takes, and minutes of its traffic
+      ! stage 4 leaves no blue to compare with: only the hard limit of 0.5%, alarms and bounds of your
+        own metrics judge it. A stage `{ green: 95%, bake: 1h }` before it keeps 5% on blue for a last
+        long look
+    "#);
 }
 
 #[test]
 fn a_plan_of_little_traffic_says_so() {
-    insta::assert_snapshot!(section(&plan("quickstart", Some(day(60.0, 0.001, 1.3)))), @"");
+    insta::assert_snapshot!(section(&plan("quickstart", Some(day(60.0, 0.001, 1.3)))), @r#"
+    What the judge is expected to see
+      blue's last day  60 requests a minute on average, 0.1% failed, in clusters (phi 1.3)
+      healthy          up to 1.25 times blue's plus 0.0125%: so far 0.14%
+      hard limit       0.5%, from blue's last day; it judges where there is no blue as well
+      latency          requests slower than 0.250 s and 0.600 s (blue's p95 and p99) beside blue's
+      false rollback   1%: the chance that a healthy green is sent home by bad luck, over the whole run
+
+      Minutes from the first bad one to the verdict, and requests failed by then, where green's rate of
+      failures is so many times blue's
+                              2x: 0.2%      5x: 0.5%       10x: 1%     all: 100%   least       to pass
+      stage  green  bake   min  failed   min  failed   min  failed   min  failed   shown requests  min
+          1     1%   15m >9999*    206  7785*     23  2018*     12     9     4.9     48%       50   84*
+          2    10%   15m >9999*    235   937*     28   256*     15     5      24    9.8%       50    9
+          3    50%   30m  8197*    492   451*     68   137*     41     4     120    2.3%       50    2
+          4   100%    1h never       - never       -   120*     71     4     240    1.3%       50    1
+      expected: half of all runs take longer; never: it counts as healthy, or the limit allows it
+      least shown: the lowest rate that shows within the bake; *: after the bake
+      to pass: requests without a failure that the stage takes, and minutes of its traffic
+      ! traffic is too low in every stage that has a blue to compare with to ask whether green fails ten
+        times as often as blue. In stage 1 green is to have 36 requests an hour: failures of 50% show in
+        15 min, of 5% in 176 min; within 15m only 48% and more shows. Lean on smoke tests, alarms and
+        metrics of your own
+      ! stage 1 takes longer to pass than its bake, even without a failure: a bake is extended once, by
+        as long again, and then the run holds. Bake longer, or lower `health.min_requests`
+      ! stage 4 leaves no blue to compare with: only the hard limit of 0.5%, alarms and bounds of your
+        own metrics judge it. A stage `{ green: 95%, bake: 1h }` before it keeps 5% on blue for a last
+        long look
+    "#);
 }
 
 #[test]
 fn a_plan_of_flows() {
-    insta::assert_snapshot!(section(&plan("nlb-swap", Some(day(1727.0, 0.0012, 1.0)))), @"");
+    insta::assert_snapshot!(section(&plan("nlb-swap", Some(day(1727.0, 0.0012, 1.0)))), @r#"
+    What the judge is expected to see
+      blue's last day  1,727 flows a minute on average, 0.12% reset, one by one (phi 1.0)
+      healthy          up to 1.25 times blue's before the shift plus 0.0125%: so far 0.16%
+      hard limit       0.6%, from blue's last day; it judges where there is no blue as well
+      false rollback   1%: the chance that a healthy green is sent home by bad luck, over the whole run
+
+      Minutes from the first bad one to the verdict, and flows reset by then, where green's rate of
+      resets is so many times blue's
+                             2x: 0.24%      5x: 0.6%     10x: 1.2%     all: 100%   least       to pass
+      stage  green  bake   min   reset   min   reset   min   reset   min   reset   shown    flows  min
+          1   100%   30m    71*    294     7      72     5     104     4   6,908    0.3%       50    1
+      expected: half of all runs take longer; never: it counts as healthy, or the limit allows it
+      least shown: the lowest rate that shows within the bake; *: after the bake
+      to pass: flows without a failure that the stage takes, and minutes of its traffic
+    "#);
 }
 
 #[test]
@@ -185,6 +251,46 @@ fn the_object_has_the_same_numbers() {
         assert_eq!(stage["prospects"][0]["minutes"].is_null(), prospects[0].minutes.is_none());
         assert_eq!(stage["needs"]["requests"].as_f64(), needs.map(|needs| needs.requests));
     }
-    insta::assert_snapshot!(serde_json::to_string_pretty(&shown["outlook"]["stages"][3]).unwrap(), @"");
-    insta::assert_snapshot!(serde_json::to_string_pretty(&shown["outlook"]["basis"]).unwrap(), @"");
+    insta::assert_snapshot!(rounded(&shown["outlook"]["stages"][3]), @r#"
+    bake_minutes: 60.0
+    compared: false
+    faults: [{"failed_requests":12000.0,"green_rate":0.5,"minutes":4.0},{"failed_requests":1200.0,"green_rate":0.05,"minutes":4.0}]
+    green_requests_per_minute: 6000.0
+    needs: {"minutes":0.008333,"requests":50.0}
+    prospects: [{"failed_requests":null,"green_rate":0.002,"minutes":null},{"failed_requests":null,"green_rate":0.005,"minutes":null},{"failed_requests":281.247456,"green_rate":0.01,"minutes":4.687458},{"failed_requests":24000.0,"green_rate":1.0,"minutes":4.0}]
+    share: "100%"
+    smallest_seen: 0.00624
+    stage: 4
+    "#);
+    insta::assert_snapshot!(rounded(&shown["outlook"]["basis"]), @r#"
+    accepted_failures: 500
+    blue_rate: 0.001
+    busy_minutes: 1440
+    compared_with_past: false
+    false_rollback: 0.01
+    floor: 0.0001
+    hard_limit: 0.005
+    healthy_rate: 0.001375
+    latency: {"slow_requests":{"p95":0.25,"p99":0.6}}
+    limit_is_set: false
+    metrics: [{"name":"errors","phi":1.0,"weight":0.4},{"name":"hard limit","phi":1.0,"weight":0.2},{"name":"slower than p95","phi":1.0,"weight":0.1},{"name":"slower than p99","phi":1.0,"weight":0.15},{"name":"load balancer errors","phi":2.0,"weight":0.1},{"name":"client errors","phi":2.0,"weight":0.05}]
+    min_requests: 50
+    phi: 1.0
+    ratio: 1.25
+    requests_per_minute: 6000.0
+    "#);
+}
+
+/// On a line for each field, with numbers of at most six decimals.
+fn rounded(value: &Value) -> String {
+    fn round(value: &Value) -> Value {
+        match value {
+            Value::Number(number) if number.is_f64() => json!((number.as_f64().unwrap() * 1e6).round() / 1e6),
+            Value::Array(list) => list.iter().map(round).collect(),
+            Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), round(value))).collect(),
+            other => other.clone(),
+        }
+    }
+    let fields = value.as_object().unwrap();
+    fields.iter().map(|(name, value)| format!("{name}: {}\n", round(value))).collect()
 }
