@@ -186,6 +186,8 @@ pub struct MetricWindow {
     pub to: DateTime<Utc>,
     /// Statistic of `TargetResponseTime` to read, such as `p99`; `None` for no latency.
     pub latency: Option<String>,
+    /// Whether requests are counted that the load balancer answered itself, and those that targets answered.
+    pub unserved: bool,
     /// Whether requests that the client got wrong are counted.
     pub client_errors: bool,
     /// Bounds in seconds of what counts as slow; with them the samples are counted, too.

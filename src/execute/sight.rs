@@ -156,6 +156,7 @@ fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Ut
         from,
         to,
         latency: Some(latency.unwrap_or_else(LatencyCriterion::default_statistic)).filter(|_| requests),
+        unserved: requests,
         client_errors: requests,
         slow,
     }

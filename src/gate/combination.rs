@@ -22,6 +22,8 @@ pub enum Role {
     SlowestPercent,
     /// Requests slower than blue's 95th percentile.
     SlowestTwentieth,
+    /// Requests that the load balancer had to answer itself.
+    Unserved,
     /// Requests that the client got wrong.
     ClientErrors,
     /// The user's own, with a weight of its own or an equal part of what the others leave.
@@ -37,7 +39,7 @@ impl Role {
             Role::Errors => 0.4,
             Role::HardLimit => 0.2,
             Role::SlowestPercent => 0.15,
-            Role::SlowestTwentieth => 0.1,
+            Role::SlowestTwentieth | Role::Unserved => 0.1,
             Role::ClientErrors => 0.05,
             Role::Custom { weight: Some(weight) } if weight.is_finite() && weight > 0.0 => weight,
             Role::Custom { .. } => CUSTOM / customs,

@@ -17,6 +17,8 @@ use super::trial::{BETTORS, FACTORS, LN_FACTORS};
 const HISTORY_FACTOR: f64 = 5.0;
 /// ... and at least this.
 const LIMIT_MIN: f64 = 0.005;
+/// The least limit of what a load balancer answers itself, of the requests of both sides.
+const UNSERVED_MIN: f64 = 0.002;
 /// A limit that is nearer to blue's own rate than this would condemn an ordinary day.
 const ROOM: f64 = 2.0;
 
@@ -31,6 +33,12 @@ impl Limit {
     /// The limit where the user sets none: from blue's rate over the last 24 hours.
     pub fn from_history(blue_rate: f64) -> Limit {
         Limit { rate: (HISTORY_FACTOR * blue_rate).clamp(LIMIT_MIN, 1.0) }
+    }
+
+    /// The limit of what the load balancer answers itself, of all requests of both sides: a green that
+    /// answers nothing shows there at a share of a few thousandths.
+    pub fn of_unserved(blue_rate: f64) -> Limit {
+        Limit { rate: (HISTORY_FACTOR * blue_rate).clamp(UNSERVED_MIN, 1.0) }
     }
 
     /// Whether the limit leaves blue's ordinary days alone; a plan with another is refused.

@@ -30,6 +30,11 @@ pub struct Counts {
     /// load balancers, whose target groups do not report them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bad: Option<f64>,
+    /// `HTTPCode_ELB_5XX_Count` of the side's load balancers: requests that got no answer from any target,
+    /// such as those that took too long. It is not known by target group, so where both sides are behind
+    /// one load balancer both are given its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<f64>,
     /// `HTTPCode_Target_4XX_Count`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_errors: Option<f64>,
@@ -52,13 +57,27 @@ impl Counts {
         *slow == [None, None]
     }
 
+    /// The part of the requests to which no target began to answer, 0 to 1: what takes too long is in no
+    /// other count of a target group.
+    pub(super) fn unanswered(&self) -> f64 {
+        let requests = self.requests.filter(|n| n.is_finite() && *n > 0.0);
+        requests.map_or(0.0, |requests| (1.0 - self.samples.unwrap_or(0.0) / requests).max(0.0))
+    }
+
     /// Without numbers that are none: a journal could not hold them.
     fn plausible(mut self) -> Counts {
         let finite = |number: &mut Option<f64>| *number = number.filter(|n| n.is_finite());
-        [&mut self.requests, &mut self.bad, &mut self.client_errors, &mut self.latency, &mut self.samples]
-            .into_iter()
-            .chain(&mut self.slow)
-            .for_each(finite);
+        [
+            &mut self.requests,
+            &mut self.bad,
+            &mut self.unserved,
+            &mut self.client_errors,
+            &mut self.latency,
+            &mut self.samples,
+        ]
+        .into_iter()
+        .chain(&mut self.slow)
+        .for_each(finite);
         self.own.retain(|_, value| value.is_finite());
         self
     }

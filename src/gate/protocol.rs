@@ -16,6 +16,11 @@ use super::tail::enough_for;
 use super::trial::Starts;
 use super::{Baseline, Counted};
 
+/// How many times blue's part of requests without an answer green's must be, and by how much beyond that,
+/// to be what the load balancer's own errors come from.
+const UNANSWERED_RATIO: f64 = 2.0;
+const UNANSWERED_FLOOR: f64 = 0.01;
+
 /// What is fixed before the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protocol {
@@ -36,6 +41,10 @@ pub struct Protocol {
 pub enum Series {
     /// Failed requests of all; of flows, resets.
     Errors,
+    /// Requests that the load balancer answered itself, of all. Behind a load balancer that is `shared`
+    /// they are of both sides, and count only in minutes in which green leaves more requests without an
+    /// answer than blue: to leave evidence out is always fair.
+    Unserved { shared: bool },
     /// Requests that the client got wrong.
     ClientErrors,
     /// Requests slower than one of the two bounds, of those whose latency is known.
@@ -72,6 +81,7 @@ impl Series {
     pub fn name(&self) -> String {
         match self {
             Series::Errors => "errors".to_owned(),
+            Series::Unserved { .. } => "load balancer errors".to_owned(),
             Series::ClientErrors => "client errors".to_owned(),
             Series::Slow(0) => "slower than p95".to_owned(),
             Series::Slow(_) => "slower than p99".to_owned(),
@@ -86,6 +96,13 @@ impl Series {
             Series::Latency { .. } | Series::Level { .. } => {
                 Reading::Levels { green: self.level(green), blue: self.level(blue) }
             }
+            Series::Unserved { shared: true } => {
+                let (green, blue) = (green.counts, blue.counts);
+                let greens = green.unanswered() > UNANSWERED_RATIO * blue.unanswered() + UNANSWERED_FLOOR;
+                let requests = green.requests.map(|requests| requests + blue.requests.unwrap_or(0.0));
+                let together = Reported { requests, bad: green.unserved.filter(|_| greens) };
+                Reading::Counts { green: together, blue: Reported::default() }
+            }
             _ => Reading::Counts { green: self.count(green), blue: self.count(blue) },
         }
     }
@@ -94,6 +111,7 @@ impl Series {
         let counts = side.counts;
         match self {
             Series::Errors => Reported { requests: counts.requests, bad: counts.bad },
+            Series::Unserved { .. } => Reported { requests: counts.requests, bad: counts.unserved },
             Series::ClientErrors => Reported { requests: counts.requests, bad: counts.client_errors },
             Series::Slow(bound) => {
                 let slow = counts.slow.get(*bound).copied().flatten();
@@ -203,4 +221,136 @@ impl Protocol {
 
 fn floor(at: DateTime<Utc>) -> DateTime<Utc> {
     at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trial::Margin;
+    use super::*;
+    use crate::gate::ledger::Test;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(1) + TimeDelta::minutes(minute)
+    }
+
+    fn protocol(baseline: Baseline, series: Vec<Series>) -> Protocol {
+        let metric = |(series, name): (usize, String)| Metric {
+            name,
+            series,
+            test: Test::Beside(Margin::ERRORS),
+            weight: 1.0,
+            phi: 1.0,
+            cold_minutes: 0,
+        };
+        let metrics = series.iter().map(Series::name).enumerate().map(metric).collect();
+        Protocol {
+            baseline,
+            counted: Counted::Requests,
+            false_rollback: 0.01,
+            planned_minutes: 60,
+            stages: 2,
+            series,
+            metrics,
+        }
+    }
+
+    fn counts(requests: f64, bad: f64) -> Counts {
+        Counts { requests: Some(requests), bad: Some(bad), ..Counts::default() }
+    }
+
+    fn observed(minutes: &[(i64, Counts, Counts)]) -> BTreeMap<DateTime<Utc>, Minute> {
+        let minute = |(n, green, blue): &(i64, Counts, Counts)| Minute {
+            start: at(*n),
+            green: green.clone(),
+            blue: blue.clone(),
+            levels: [("depth".to_owned(), 7.0)].into(),
+        };
+        minutes.iter().map(|m| (at(m.0), minute(m))).collect()
+    }
+
+    fn stage(intended: i64, followed: Option<i64>, share: f64) -> Begun {
+        Begun { intended: at(intended) + TimeDelta::seconds(40), followed: followed.map(at), share }
+    }
+
+    #[test]
+    fn a_run_is_judged_from_the_minute_of_its_first_shift() {
+        let protocol = protocol(Baseline::Beside, vec![Series::Errors]);
+        let side = || (counts(10.0, 1.0), counts(90.0, 2.0));
+        let minutes: Vec<_> = (-3..8).map(|n| (n, side().0, side().1)).collect();
+        let minutes = observed(&minutes);
+        let begun = [stage(0, Some(2), 0.1), stage(5, None, 0.5)];
+        let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &begun });
+        assert_eq!(ledger.starts.begun, [0, 5]);
+        let shares: Vec<Option<f64>> = ledger.minutes.iter().map(|row| row.share).collect();
+        let (a, none) = (Some(0.1), None);
+        assert_eq!(shares, [none, none, a, a, a, none, none, none], "nobody knows while a shift is followed");
+        let pair = ledger.minutes[0].pair(0).unwrap();
+        assert_eq!((pair.green.requests, pair.blue.bad), (10.0, 2.0));
+        let unshifted = protocol.ledger(Observed { minutes: &minutes, begun: &[] });
+        assert_eq!((unshifted.minutes.len(), unshifted.starts.begun.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_past_is_mirrored() {
+        let protocol = protocol(Baseline::Past, vec![Series::Errors, Series::Level { name: "depth".to_owned() }]);
+        let past = |n: i64| (n, Counts::default(), counts(100.0 + n as f64, 0.0));
+        let now = |n: i64| (n, counts(50.0, n as f64), Counts::default());
+        let minutes = observed(&[past(-3), past(-2), past(-1), now(0), now(2), now(3), now(4), now(5), now(6)]);
+        let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &[stage(0, Some(2), 1.0)] });
+        let blues: Vec<Option<f64>> =
+            ledger.minutes.iter().map(|row| row.pair(0).map(|pair| pair.blue.requests)).collect();
+        assert_eq!(blues, [Some(99.0), Some(98.0), Some(97.0), None, None]);
+        assert_eq!(ledger.minutes[0].share, Some(0.5), "green is expected to have what blue had");
+        assert_eq!(ledger.minutes[3].share, Some(1.0), "beyond the past nothing of blue is expected");
+        let levels = |row: &Row| row.readings[1];
+        assert_eq!(levels(&ledger.minutes[0]), Reading::Levels { green: Some(7.0), blue: Some(7.0) });
+        assert_eq!(levels(&ledger.minutes[3]), Reading::Levels { green: Some(7.0), blue: None });
+    }
+
+    #[test]
+    fn slow_requests_are_of_the_samples_and_believed_where_they_can_be() {
+        let slow = |samples, slow| {
+            let counts = Counts { samples, slow: [slow, None], ..counts(100.0, 0.0) };
+            Series::Slow(0).count(&Side { counts: &counts, common: None })
+        };
+        assert_eq!(slow(Some(80.0), Some(4.5)), Reported::new(80.0, 4.5));
+        for odd in [Some(81.0), Some(-1.0), Some(f64::NAN), None] {
+            assert_eq!(slow(Some(80.0), odd).count(), None, "{odd:?}");
+        }
+        assert_eq!(slow(None, Some(1.0)).count(), None);
+    }
+
+    #[test]
+    fn counts_of_the_user_may_be_of_what_went_well() {
+        let own = [("good".to_owned(), 97.0), ("all".to_owned(), 100.0)].into();
+        let counts = Counts { own, ..Counts::default() };
+        let side = Side { counts: &counts, common: None };
+        let counted = |bad: &str, of: &str, better| {
+            Series::Counted { bad: bad.to_owned(), of: of.to_owned(), better }.count(&side).count()
+        };
+        assert_eq!(counted("good", "all", true).map(|c| (c.requests, c.bad)), Some((100.0, 3.0)));
+        assert_eq!(counted("silent", "all", false).map(|c| (c.requests, c.bad)), Some((100.0, 0.0)));
+        assert_eq!(counted("silent", "all", true).map(|c| c.bad), Some(100.0), "nothing went well");
+        assert_eq!(counted("good", "silent", false), None);
+    }
+
+    /// What the load balancer answers itself speaks against green where green leaves requests unanswered.
+    #[test]
+    fn unserved_requests_are_greens_where_green_is_silent() {
+        let series = Series::Unserved { shared: true };
+        let side =
+            |requests, samples| Counts { requests: Some(requests), samples, unserved: Some(30.0), ..Counts::default() };
+        let together = |green: Counts, blue: Counts| {
+            let reading = series.reading(&Side { counts: &green, common: None }, &Side { counts: &blue, common: None });
+            let Reading::Counts { green, .. } = reading else { panic!("counts") };
+            green.count().map(|count| (count.requests, count.bad))
+        };
+        assert_eq!(together(side(100.0, None), side(900.0, Some(899.0))), Some((1000.0, 30.0)));
+        assert_eq!(together(side(100.0, Some(70.0)), side(900.0, Some(890.0))), Some((1000.0, 30.0)));
+        assert_eq!(together(side(100.0, Some(97.0)), side(900.0, Some(870.0))), Some((1000.0, 0.0)), "blue alike");
+        assert_eq!(together(side(100.0, Some(100.0)), side(900.0, Some(870.0))), Some((1000.0, 0.0)));
+        assert_eq!(together(side(100.0, Some(70.0)), Counts::default()), Some((100.0, 30.0)), "at 100 %");
+        let own = Series::Unserved { shared: false }.count(&Side { counts: &side(100.0, None), common: None });
+        assert_eq!(own, Reported::new(100.0, 30.0));
+    }
 }

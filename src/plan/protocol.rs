@@ -2,6 +2,7 @@
 //!
 //! Everything here comes from the playbook and from blue's last day. It knows no minute of the run.
 
+use super::Plan;
 use crate::gate::ledger::Direction;
 use crate::gate::limit::Limit;
 use crate::gate::protocol::Protocol;
@@ -9,9 +10,7 @@ use crate::gate::question::{Question, weighed};
 use crate::gate::trial::Margin;
 use crate::gate::{Baseline, Counted};
 use crate::inventory::{History, Past};
-use crate::playbook::{CustomMetric, Health, LatencyCriterion, Period, Worse};
-
-use super::Plan;
+use crate::playbook::{CustomMetric, Health, LatencyCriterion, Period, Shift, Worse};
 
 /// Minutes of each stage beside its bake: the shift itself, and CloudWatch's delay.
 const STAGE_MINUTES: u64 = 5;
@@ -21,19 +20,25 @@ const STAGE_MINUTES: u64 = 5;
 pub struct Grounds<'a> {
     pub counted: Counted,
     pub health: &'a Health,
-    /// Blue's last day, where it is known.
-    pub history: Option<&'a History>,
+    /// Blue's last day, as green is compared with blue, where it is known.
+    pub history: Option<History>,
+    /// Whether both sides have requests behind one load balancer in the same minutes.
+    pub shared: bool,
 }
 
 impl Plan {
     /// How the run is judged.
     pub fn protocol(&self) -> Protocol {
-        let stages = &self.playbook.stages;
+        let stages = u32::try_from(self.playbook.stages.len()).unwrap_or(u32::MAX);
+        self.grounds().protocol(self.baseline(), self.planned_minutes(), stages)
+    }
+
+    /// Minutes that the stages take together; at least 1.
+    fn planned_minutes(&self) -> u32 {
         let following = u64::try_from(self.following().num_seconds()).unwrap_or(0);
         let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
-        let planned: u64 = stages.iter().map(|stage| minutes(&stage.bake)).sum();
-        let planned = u32::try_from(planned).unwrap_or(u32::MAX);
-        self.grounds().protocol(self.baseline(), planned, u32::try_from(stages.len()).unwrap_or(u32::MAX))
+        let planned: u64 = self.playbook.stages.iter().map(|stage| minutes(&stage.bake)).sum();
+        u32::try_from(planned).unwrap_or(u32::MAX).max(1)
     }
 
     /// The hard limit of failed requests: the playbook's, or what blue's last day says.
@@ -47,8 +52,16 @@ impl Plan {
     }
 
     fn grounds(&self) -> Grounds<'_> {
-        let history = self.inventory.history.as_ref();
-        Grounds { counted: self.counted(), health: &self.playbook.health, history }
+        let as_compared = |day: History| match self.baseline() {
+            Baseline::Beside => day,
+            Baseline::Past => day.over(self.planned_minutes()),
+        };
+        Grounds {
+            counted: self.counted(),
+            health: &self.playbook.health,
+            history: self.inventory.history.map(as_compared),
+            shared: matches!(self.playbook.shift, Shift::ListenerWeights(_)),
+        }
     }
 }
 
@@ -91,9 +104,7 @@ impl Grounds<'_> {
         let past = self.history.map_or_else(Past::default, |day| day.errors);
         let margin = Margin { ratio: self.health.errors.ratio, ..Margin::ERRORS };
         let limit = self.limit().map(|limit| Question::limit(limit, past));
-        let errors = Question::errors(margin, past);
-        let errors = if self.counted == Counted::Flows { errors.named("resets") } else { errors };
-        [errors].into_iter().chain(limit).collect()
+        [Question::errors(self.counted, margin, past)].into_iter().chain(limit).collect()
     }
 
     /// What an Application Load Balancer tells of requests.
@@ -108,6 +119,7 @@ impl Grounds<'_> {
                 asked.push(Question::latency(percentile, wish.and_then(|wish| wish.ratio)));
             }
         }
+        asked.extend(day.map(|day| Question::unserved(day.unserved, self.shared)));
         asked.push(Question::client_errors(day.map_or_else(Past::default, |day| day.client_errors)));
         asked
     }

@@ -62,7 +62,8 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
     let to = settled.duration_trunc(TimeDelta::minutes(1)).unwrap_or(settled);
     let from = to - since;
     let history = cloud.day(&sides.day(counted, from))?.history();
-    let grounds = Grounds { counted, health: &Health::default(), history: Some(&history) };
+    let shared = sides.share_a_balancer();
+    let grounds = Grounds { counted, health: &Health::default(), history: Some(history), shared };
     let requests = counted == Counted::Requests;
     let window = MetricWindow {
         counted,
@@ -72,6 +73,7 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
         from,
         to,
         latency: requests.then(LatencyCriterion::default_statistic),
+        unserved: requests,
         client_errors: requests,
         slow: grounds.slow_bounds(),
         levels: Vec::new(),
@@ -104,6 +106,13 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
 }
 
 impl Sides {
+    fn share_a_balancer(&self) -> bool {
+        let balancers = |groups: &[TargetGroup]| -> BTreeSet<String> {
+            groups.iter().flat_map(|group| group.load_balancers.clone()).collect()
+        };
+        !balancers(&self.green).is_disjoint(&balancers(&self.blue))
+    }
+
     fn find(cloud: &dyn Cloud, green: &[String], blue: &[String]) -> Result<Sides, Failure> {
         let side = |wanted: &[String], option: &str| -> Result<Vec<TargetGroup>, Failure> {
             let mut found: Vec<TargetGroup> = Vec::new();

@@ -114,15 +114,20 @@ fn questions(window: &MetricWindow) -> Result<Vec<Question<Of>>, CloudError> {
 /// What an Application Load Balancer counts, by target group.
 fn requests(window: &MetricWindow, whose: Whose, groups: &[String]) -> Result<Vec<Question<Of>>, CloudError> {
     let mut asked = Vec::new();
+    let mut balancers = BTreeSet::new();
     for (number, group) in groups.iter().enumerate() {
         let place = Place { balancer: Some(balancer_of(window, group)?), group: Some(group), zone: None };
         let mut questions = place.requests();
         questions.extend(window.client_errors.then(|| place.client_errors()));
         questions.extend(window.latency.iter().map(|statistic| place.latency(Measure::Latency, statistic)));
-        questions.extend(window.slow.map(|_| place.latency(Measure::Samples, "SampleCount")));
+        let sampled = window.unserved || window.slow.is_some();
+        questions.extend(sampled.then(|| place.latency(Measure::Samples, "SampleCount")));
         let bounds = window.slow.iter().flatten().enumerate();
         questions.extend(bounds.map(|(n, bound)| place.latency(Measure::Slow(n), &count_above(*bound))));
         asked.extend(questions.into_iter().map(|question| question.one_of(whose, number)));
+        if window.unserved && balancers.insert(place.balancer) {
+            asked.push(Place { group: None, ..place }.unserved().one_of(whose, number));
+        }
     }
     Ok(asked)
 }

@@ -23,6 +23,7 @@ const BROKEN: [&str; 3] = ["TCP_Target_Reset_Count", "TCP_ELB_Reset_Count", "Por
 pub(super) enum Measure {
     Requests,
     Bad,
+    Unserved,
     ClientErrors,
     Latency,
     Samples,
@@ -78,6 +79,11 @@ impl Place<'_> {
         self.ask(Measure::ClientErrors, APPLICATION, "HTTPCode_Target_4XX_Count", "Sum")
     }
 
+    /// Requests that the load balancer answered itself, of the whole load balancer.
+    pub(super) fn unserved(self) -> Question<Measure> {
+        self.ask(Measure::Unserved, APPLICATION, "HTTPCode_ELB_5XX_Count", "Sum")
+    }
+
     /// A statistic of the latency.
     pub(super) fn latency<K>(self, of: K, statistic: &str) -> Question<K> {
         self.ask(of, APPLICATION, LATENCY, statistic)
@@ -125,6 +131,7 @@ impl Sum {
         match measure {
             Measure::Requests => plus(&mut self.counts.requests),
             Measure::Bad => plus(&mut self.counts.bad),
+            Measure::Unserved => plus(&mut self.counts.unserved),
             Measure::ClientErrors => plus(&mut self.counts.client_errors),
             Measure::Latency => {
                 self.counts.latency = Some(match self.counts.latency {
