@@ -12,6 +12,7 @@ mod estate;
 mod faults;
 mod itself;
 mod judge;
+mod judging;
 mod migration;
 mod names;
 mod refusals;

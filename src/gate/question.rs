@@ -77,10 +77,9 @@ impl Question {
         Question::new(Series::ClientErrors, Role::ClientErrors, Test::Beside(Margin::CLIENT_ERRORS), past)
     }
 
-    /// The user's own count: bad ones of all, or good ones, where `better` says so.
-    pub fn counted(bad: String, of: String, better: bool, weight: Option<f64>) -> Question {
-        let series = Series::Counted { bad, of, better };
-        Question::new(series, Role::Custom { weight }, Test::Beside(Margin::ERRORS), Past::default())
+    /// The user's own count: a [`Series::Counted`].
+    pub fn counted(series: Series, margin: Margin, weight: Option<f64>) -> Question {
+        Question::new(series, Role::Custom { weight }, Test::Beside(margin), Past::default())
     }
 
     /// The user's own level beside blue's.

@@ -8,10 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use migrate::gate::course::Course;
 use migrate::gate::ledger::{Direction, Ledger};
 use migrate::gate::limit::Limit;
-use migrate::gate::protocol::{Begun, Observed, Protocol};
+use migrate::gate::protocol::{Begun, Observed, Protocol, Series};
 use migrate::gate::question::{Question, weighed};
 use migrate::gate::trial::{FAST_FALSE_ROLLBACK, Margin};
-use migrate::gate::{Baseline, Minute};
+use migrate::gate::{Baseline, Counted, Minute};
 use migrate::inventory::History;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -161,16 +161,19 @@ impl Kind {
 /// Everything that a run asks by itself with this day of blue, and two metrics of the user's own.
 pub fn protocol(day: &History, false_rollback: f64, stages: u32) -> Protocol {
     let mut asked = vec![
-        Question::errors(Margin::ERRORS, day.errors),
+        Question::errors(Counted::Requests, Margin::ERRORS, day.errors),
         Question::limit(Limit::from_history(day.errors.rate), day.errors),
     ];
     asked.extend(Question::slow(day.slow.expect("the estate counts slow requests")));
     asked.push(Question::client_errors(day.client_errors));
-    asked.push(Question::counted("failed orders".to_owned(), "orders".to_owned(), false, None));
+    let (bad, of) = ("failed orders".to_owned(), "orders".to_owned());
+    let orders = Series::Counted { bad, of, better: false, absent_is_zero: true };
+    asked.push(Question::counted(orders, Margin::ERRORS, None));
     asked.push(Question::level("level".to_owned(), LEVEL_RATIO, Direction::Higher, None));
     let (series, metrics) = weighed(asked);
     let baseline = Baseline::Beside;
-    Protocol { baseline, false_rollback, planned_minutes: PLANNED * stages, stages, series, metrics }
+    let counted = Counted::Requests;
+    Protocol { baseline, counted, false_rollback, planned_minutes: PLANNED * stages, stages, series, metrics }
 }
 
 /// Runs of one day of blue.
