@@ -6,7 +6,7 @@ use super::Plan;
 use crate::gate::ledger::Direction;
 use crate::gate::limit::Limit;
 use crate::gate::protocol::{Protocol, Series};
-use crate::gate::question::{Question, weighed};
+use crate::gate::question::{Question, Weighed, weighed};
 use crate::gate::trial::Margin;
 use crate::gate::{Baseline, Counted};
 use crate::inventory::{History, Past};
@@ -74,7 +74,7 @@ impl Grounds<'_> {
             Counted::Nothing => Vec::new(),
         };
         asked.extend(self.health.metrics.iter().filter_map(|metric| self.own(metric)));
-        let (series, metrics) = weighed(asked);
+        let Weighed { series, usual, metrics } = weighed(asked);
         Protocol {
             baseline,
             counted: self.counted,
@@ -82,6 +82,7 @@ impl Grounds<'_> {
             planned_minutes: planned_minutes.max(1),
             stages,
             series,
+            usual,
             metrics,
         }
     }
