@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use self::balancer::Anatomy;
 pub use self::discovery::{Consumers, Namespace, Registry, RegistryRecord, RollingUpdate, ServiceRegistry};
-pub use self::history::{History, Past, Slow};
+pub use self::history::{History, Past, STRETCHES, Slow};
 pub use self::record::{AliasTarget, HostedName, Record, ResourceRecord, Zone};
 
 /// The estate of one migration, as it was discovered.
@@ -68,6 +68,12 @@ pub struct Inventory {
     /// What blue was like over the last day; `None` where CloudWatch could not be read, or was not asked.
     #[serde(default)]
     pub history: Option<History>,
+}
+
+/// What CloudWatch calls a load balancer (`app/<name>/<id>`) or a target group (`targetgroup/<name>/<id>`) in
+/// dimensions: the end of its ARN (ELB guides, CloudWatch metrics).
+pub fn metric_name(arn: &str) -> &str {
+    arn.split_once(":loadbalancer/").map_or_else(|| arn.rsplit(':').next().unwrap_or(arn), |(_, name)| name)
 }
 
 /// A record beside those that move.

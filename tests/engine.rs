@@ -6,12 +6,14 @@
 
 mod assessment;
 mod assessment_in_place;
+mod assessment_judge;
 mod balancers;
 mod drift;
 mod fleets;
 mod fold;
 mod hooks;
 mod in_place;
+mod judging;
 mod lab;
 mod names;
 mod outlook;

@@ -163,7 +163,7 @@ fn status_text(progress: &Progress, reason: &str, next: Option<&str>) -> String 
         if let Some(counts) = words.counts(&judgement.tally).filter(|_| judgement.tally.minutes > 0) {
             line("counts", counts);
         }
-        if let Some(case) = Case::of_run(progress) {
+        if let Some(case) = Case::weighed(progress) {
             let mut name = "evidence";
             for metric in case.sparklines() {
                 line(std::mem::take(&mut name), metric);

@@ -5,7 +5,7 @@
 //! samples, and no more of them than a percentile lets through by its meaning.
 
 use super::count::{Count, Reported};
-use super::dispersion::Dispersion;
+use super::dispersion::{Dispersion, in_time};
 use super::minute::Counts;
 use super::tail::Slowness;
 use crate::inventory::{History, Past, Slow};
@@ -51,12 +51,20 @@ impl Day {
 
     fn past(&self, of: impl Fn(&Counts) -> Reported) -> Past {
         let (mut all, mut dispersion) = (Count::default(), Dispersion::default());
-        for minute in &self.minutes {
+        let minutes = self.minutes.iter().map(|minute| {
             let zones: Vec<Reported> = minute.iter().map(&of).collect();
             dispersion.add(&zones);
-            zones.iter().filter_map(Reported::count).for_each(|count| all += count);
-        }
-        Past { rate: all.rate(), phi: dispersion.phi() }
+            let together = zones.iter().filter_map(Reported::count).reduce(|mut sum, count| {
+                sum += count;
+                sum
+            });
+            together.into_iter().for_each(|count| all += count);
+            together
+        });
+        let in_time = in_time(&minutes.collect::<Vec<_>>());
+        // One zone cannot say whether failures come in clusters; its minutes can.
+        let phi = if dispersion.compared() { dispersion.phi() } else { dispersion.phi().max(in_time[0]) };
+        Past { rate: all.rate(), phi, in_time }
     }
 
     /// What counts as slow; `None` where counts of slow requests are not to be had, or cannot be right.

@@ -51,8 +51,9 @@ pub enum Series {
     Slow(usize),
     /// The latency itself; of a percentile (0 to 1), only where there are samples enough for it.
     Latency { percentile: Option<f64> },
-    /// The user's own: bad ones of all. `better` says that good ones are counted.
-    Counted { bad: String, of: String, better: bool },
+    /// The user's own: bad ones of all. `better` says that good ones are counted; `absent_is_zero` that a
+    /// minute without a report had none.
+    Counted { bad: String, of: String, better: bool, absent_is_zero: bool },
     /// The user's own: a level.
     Level { name: String },
 }
@@ -119,13 +120,16 @@ impl Series {
                 let right = slow.zip(counts.samples).filter(|(slow, samples)| (0.0..=*samples).contains(slow));
                 Reported { requests: right.map(|(_, samples)| samples), bad: slow }
             }
-            Series::Counted { bad, of, better } => {
-                let (found, all) = (side.own(bad), side.own(of));
-                let bad = match (better, all) {
-                    (false, _) => found,
-                    (true, all) => all.map(|all| all - found.unwrap_or(0.0)),
+            Series::Counted { bad, of, better, absent_is_zero } => {
+                // Nobody says of the user's counts that absence is zero, unless the user does.
+                let found = side.own(bad).or(absent_is_zero.then_some(0.0));
+                let Some((found, all)) = found.zip(side.own(of)) else { return Reported::default() };
+                let bad = match found {
+                    // More good ones than all are a report that is ahead of the other.
+                    good if *better && good >= 0.0 => (all - good).max(0.0),
+                    bad => bad,
                 };
-                Reported { requests: all, bad }
+                Reported::new(all, bad)
             }
             Series::Latency { .. } | Series::Level { .. } => Reported::default(),
         }
@@ -326,7 +330,8 @@ mod tests {
         let counts = Counts { own, ..Counts::default() };
         let side = Side { counts: &counts, common: None };
         let counted = |bad: &str, of: &str, better| {
-            Series::Counted { bad: bad.to_owned(), of: of.to_owned(), better }.count(&side).count()
+            let (bad, of) = (bad.to_owned(), of.to_owned());
+            Series::Counted { bad, of, better, absent_is_zero: true }.count(&side).count()
         };
         assert_eq!(counted("good", "all", true).map(|c| (c.requests, c.bad)), Some((100.0, 3.0)));
         assert_eq!(counted("silent", "all", false).map(|c| (c.requests, c.bad)), Some((100.0, 0.0)));

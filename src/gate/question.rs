@@ -35,6 +35,12 @@ impl Question {
         Question { name, ..Question::new(Series::Errors, Role::Errors, Test::Beside(margin), past) }
     }
 
+    /// The same question by another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Question {
+        Question { name: name.to_owned(), ..self }
+    }
+
     /// Failures against a limit.
     pub fn limit(limit: Limit, past: Past) -> Question {
         let name = "hard limit".to_owned();
@@ -71,10 +77,9 @@ impl Question {
         Question::new(Series::ClientErrors, Role::ClientErrors, Test::Beside(Margin::CLIENT_ERRORS), past)
     }
 
-    /// The user's own count: bad ones of all, or good ones, where `better` says so.
-    pub fn counted(bad: String, of: String, better: bool, weight: Option<f64>) -> Question {
-        let series = Series::Counted { bad, of, better };
-        Question::new(series, Role::Custom { weight }, Test::Beside(Margin::ERRORS), Past::default())
+    /// The user's own count: a [`Series::Counted`].
+    pub fn counted(series: Series, margin: Margin, weight: Option<f64>) -> Question {
+        Question::new(series, Role::Custom { weight }, Test::Beside(margin), Past::default())
     }
 
     /// The user's own level beside blue's.
@@ -106,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_series_is_taken_once_and_weights_add_up() {
-        let past = Past { rate: 0.001, phi: 3.0 };
+        let past = Past { rate: 0.001, phi: 3.0, ..Past::default() };
         let slow = [Slow { bound: 0.2, past }, Slow { bound: 0.4, past: Past { phi: 0.2, ..past } }];
         let mut asked = vec![
             Question::errors(Counted::Requests, Margin::ERRORS, past),

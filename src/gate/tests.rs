@@ -35,8 +35,8 @@ fn protocol(baseline: Baseline) -> Protocol {
         cold_minutes: 0,
     };
     Protocol {
-        baseline,
         counted: Counted::Requests,
+        baseline,
         false_rollback: 0.01,
         planned_minutes: 60,
         stages: 2,

@@ -5,23 +5,23 @@
 use super::Plan;
 use crate::gate::ledger::Direction;
 use crate::gate::limit::Limit;
-use crate::gate::protocol::Protocol;
+use crate::gate::protocol::{Protocol, Series};
 use crate::gate::question::{Question, weighed};
 use crate::gate::trial::Margin;
 use crate::gate::{Baseline, Counted};
 use crate::inventory::{History, Past};
-use crate::playbook::{CustomMetric, Health, LatencyCriterion, Period, Shift, Worse};
+use crate::playbook::{CustomMetric, Health, LatencyCriterion, Missing, Period, Shift, Worse};
 
 /// Minutes of each stage beside its bake: the shift itself, and CloudWatch's delay.
 const STAGE_MINUTES: u64 = 5;
 
 /// What the judge's part of a plan is made from.
 #[derive(Debug, Clone, Copy)]
-pub struct Basis<'a> {
+pub struct Grounds<'a> {
     pub counted: Counted,
     pub health: &'a Health,
-    /// Blue's last day, where it is known.
-    pub history: Option<&'a History>,
+    /// Blue's last day, as green is compared with blue, where it is known.
+    pub history: Option<History>,
     /// Whether both sides have requests behind one load balancer in the same minutes.
     pub shared: bool,
 }
@@ -29,35 +29,43 @@ pub struct Basis<'a> {
 impl Plan {
     /// How the run is judged.
     pub fn protocol(&self) -> Protocol {
-        let stages = &self.playbook.stages;
+        let stages = u32::try_from(self.playbook.stages.len()).unwrap_or(u32::MAX);
+        self.grounds().protocol(self.baseline(), self.planned_minutes(), stages)
+    }
+
+    /// Minutes that the stages take together; at least 1.
+    fn planned_minutes(&self) -> u32 {
         let following = u64::try_from(self.following().num_seconds()).unwrap_or(0);
         let minutes = |bake: &Period| (bake.0.as_secs() + following).div_ceil(60) + STAGE_MINUTES;
-        let planned: u64 = stages.iter().map(|stage| minutes(&stage.bake)).sum();
-        let planned = u32::try_from(planned).unwrap_or(u32::MAX);
-        self.judged_by().protocol(self.baseline(), planned, u32::try_from(stages.len()).unwrap_or(u32::MAX))
+        let planned: u64 = self.playbook.stages.iter().map(|stage| minutes(&stage.bake)).sum();
+        u32::try_from(planned).unwrap_or(u32::MAX).max(1)
     }
 
     /// The hard limit of failed requests: the playbook's, or what blue's last day says.
     pub fn limit(&self) -> Option<Limit> {
-        self.judged_by().limit()
+        self.grounds().limit()
     }
 
     /// What counts as slow, in seconds, where slow requests are counted: blue's 95th and 99th percentile.
     pub fn slow_bounds(&self) -> Option<[f64; 2]> {
-        self.judged_by().slow_bounds()
+        self.grounds().slow_bounds()
     }
 
-    fn judged_by(&self) -> Basis<'_> {
-        Basis {
+    fn grounds(&self) -> Grounds<'_> {
+        let as_compared = |day: History| match self.baseline() {
+            Baseline::Beside => day,
+            Baseline::Past => day.over(self.planned_minutes()),
+        };
+        Grounds {
             counted: self.counted(),
             health: &self.playbook.health,
-            history: self.inventory.history.as_ref(),
+            history: self.inventory.history.map(as_compared),
             shared: matches!(self.playbook.shift, Shift::ListenerWeights(_)),
         }
     }
 }
 
-impl Basis<'_> {
+impl Grounds<'_> {
     /// The judge of a run of so many planned minutes and stages.
     pub fn protocol(&self, baseline: Baseline, planned_minutes: u32, stages: u32) -> Protocol {
         let mut asked = match self.counted {
@@ -122,7 +130,10 @@ impl Basis<'_> {
         let better = metric.direction == Worse::Decrease;
         if let Some(of) = &metric.of {
             let of = self.health.metrics.iter().find(|m| m.id.as_ref() == Some(of))?.name.clone();
-            return Some(Question::counted(name, of, better, weight));
+            let absent_is_zero = metric.missing == Missing::Zero;
+            let series = Series::Counted { bad: name, of, better, absent_is_zero };
+            let margin = Margin { ratio: self.health.errors.ratio, ..Margin::ERRORS };
+            return Some(Question::counted(series, margin, weight));
         }
         let worse = if better { Direction::Lower } else { Direction::Higher };
         Some(Question::level(name, metric.ratio?, worse, weight))

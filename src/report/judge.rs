@@ -37,11 +37,16 @@ impl Case {
         Case { ledger, course, changes, begin }
     }
 
-    /// What a run has weighed; `None` where its last look weighed nothing.
-    pub fn of_run(progress: &Progress) -> Option<Case> {
-        progress.judged.as_ref()?.judgement.weighed.as_ref()?;
+    /// Every minute of a run.
+    pub fn of_run(progress: &Progress) -> Case {
         let plan = &progress.header.plan;
-        Some(Case::new(progress.seen.ledger(plan), progress.seen.origin(plan)))
+        Case::new(progress.seen.ledger(plan), progress.seen.origin(plan))
+    }
+
+    /// The same, where something was weighed.
+    pub fn weighed(progress: &Progress) -> Option<Case> {
+        let case = Case::of_run(progress);
+        (!case.ledger.minutes.is_empty() && case.course.driver.is_some()).then_some(case)
     }
 
     /// The verdict, its reason, the evidence over time and what would change it.
@@ -189,15 +194,15 @@ impl Case {
 
 /// What a run's verbs say of its evidence; nothing where none was weighed.
 pub fn evidence(progress: &Progress) -> Map<String, Value> {
-    let weighed = progress.judged.as_ref().and_then(|judged| judged.judgement.weighed.as_ref());
-    let (Some(weighed), Some(case)) = (weighed, Case::of_run(progress)) else { return Map::new() };
+    let Some(case) = Case::weighed(progress) else { return Map::new() };
+    let Some(weighed) = Weighed::of(&case.ledger, &case.course) else { return Map::new() };
     let object = json!({
         "metric": weighed.metric,
         "phi": weighed.phi,
         "log_e_slow": weighed.log_e_slow,
         "log_e_fast": weighed.log_e_fast,
         "log_e_needed": weighed.log_e_needed,
-        "odds": of_needed(weighed),
+        "odds": of_needed(&weighed),
         "metrics": case.metrics(false),
         "would_change": case.would_change(),
     });

@@ -325,12 +325,13 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
             fields.insert(name.to_owned(), value);
         }
     };
+    let mut fields = evidence(progress);
     if let Some(judged) = &progress.judged {
-        let judgement = &judged.judgement;
-        let mut fields = evidence(progress);
         fields.insert("at".to_owned(), json!(judged.at));
-        fields.insert("tally".to_owned(), json!(judgement.tally));
-        fields.insert("healthy_hosts".to_owned(), json!(judgement.healthy_hosts));
+        fields.insert("tally".to_owned(), json!(judged.judgement.tally));
+        fields.insert("healthy_hosts".to_owned(), json!(judged.judgement.healthy_hosts));
+    }
+    if !fields.is_empty() {
         add("evidence", Value::Object(fields));
     }
     if let Some(shift) = &progress.shift {
@@ -361,7 +362,7 @@ pub fn would_change(progress: &Progress) -> Vec<String> {
     if !turned_back && !holds {
         return Vec::new();
     }
-    let case = Case::of_run(progress).filter(|case| case.course.against);
+    let case = Case::weighed(progress).filter(|case| case.course.against);
     case.map_or_else(Vec::new, |case| case.sentences().collect())
 }
 

@@ -35,8 +35,8 @@ fn plan(name: &str, history: Option<History>) -> Plan {
 }
 
 fn day(requests_per_minute: f64, rate: f64, phi: f64) -> History {
-    let slow = |bound| Slow { bound, past: Past { rate: 0.01, phi: 1.0 } };
-    let errors = Past { rate, phi };
+    let slow = |bound| Slow { bound, past: Past { rate: 0.01, phi: 1.0, ..Past::default() } };
+    let errors = Past { rate, phi, ..Past::default() };
     let slow = Some([slow(0.25), slow(0.6)]);
     History { requests_per_minute, busy_minutes: 1440, errors, slow, ..History::default() }
 }
