@@ -225,12 +225,12 @@ fn the_last_look_at_blue() {
 fn what_the_judge_rests_on_follows_the_playbook() {
     let basis = |more: &str, history| planned(playbook(&format!("{HOUR}{more}")), history).outlook().basis.unwrap();
     let history = day(6000.0, 0.002, 1.5);
-    let own = basis("", Some(history.clone()));
+    let own = basis("", Some(history));
     assert_eq!(own.latency, Some(LatencyMethod::SlowRequests { p95: 0.25, p99: 0.6 }));
     assert_eq!((own.hard_limit, own.limit_is_set, own.phi), (Some(0.01), false, 1.5));
     assert!((own.healthy_rate - 1.25 * 0.0021).abs() < 1e-12);
     assert!((own.metrics.iter().map(|metric| metric.weight).sum::<f64>() - 1.0).abs() < 1e-9);
-    let uncounted = basis("", Some(History { slow: None, ..history.clone() }));
+    let uncounted = basis("", Some(History { slow: None, ..history }));
     assert_eq!(uncounted.latency, Some(LatencyMethod::MinuteVotes { statistic: "p99".into(), ratio: 1.1 }));
     let wished = "health: { hard_limit: 3%, false_rollback: 5%, latency: { statistic: p90, ratio: 1.5 } }";
     let wished = basis(wished, Some(history));
