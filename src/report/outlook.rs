@@ -105,6 +105,9 @@ impl Words {
             LatencyMethod::SlowRequests { p95, p99 } => {
                 format!("requests slower than {p95:.3} s and {p99:.3} s (blue's p95 and p99) beside blue's")
             }
+            LatencyMethod::SlowerThan { statistic, ratio, bound } => {
+                format!("requests slower than {bound:.3} s, {ratio} times blue's {statistic}, beside blue's")
+            }
             LatencyMethod::MinuteVotes { statistic, ratio } => {
                 format!("minutes in which green's {statistic} is above {ratio} times blue's")
             }
