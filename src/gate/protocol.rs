@@ -352,17 +352,24 @@ mod tests {
 
     #[test]
     fn counts_of_the_user_may_be_of_what_went_well() {
-        let own = [("good".to_owned(), 97.0), ("all".to_owned(), 100.0)].into();
+        let own = [("good", 97.0), ("all", 100.0), ("below", -1.0)];
+        let own = own.map(|(name, value)| (name.to_owned(), value)).into();
         let counts = Counts { own, ..Counts::default() };
         let side = Side { counts: &counts, common: None, open: false };
-        let counted = |bad: &str, of: &str, better| {
-            let (bad, of) = (bad.to_owned(), of.to_owned());
-            Series::Counted { bad, of, better, absent_is_zero: true }.count(&side).count()
+        let counted = |bad: &str, of: &str, better, absent_is_zero| {
+            let series = Series::Counted { bad: bad.to_owned(), of: of.to_owned(), better, absent_is_zero };
+            series.count(&side).count().map(|c| (c.requests, c.bad))
         };
-        assert_eq!(counted("good", "all", true).map(|c| (c.requests, c.bad)), Some((100.0, 3.0)));
-        assert_eq!(counted("silent", "all", false).map(|c| (c.requests, c.bad)), Some((100.0, 0.0)));
-        assert_eq!(counted("silent", "all", true).map(|c| c.bad), Some(100.0), "nothing went well");
-        assert_eq!(counted("good", "silent", false), None);
+        assert_eq!(counted("good", "all", true, false), Some((100.0, 3.0)));
+        assert_eq!(counted("good", "all", false, false), Some((100.0, 97.0)));
+        assert_eq!(counted("all", "good", true, false), Some((97.0, 0.0)), "a report that is ahead");
+        for better in [true, false] {
+            assert_eq!(counted("silent", "all", better, false), None, "absence is not zero by itself");
+            assert_eq!(counted("good", "silent", better, true), None);
+            assert_eq!(counted("below", "all", better, true), None, "no count is negative");
+        }
+        assert_eq!(counted("silent", "all", false, true), Some((100.0, 0.0)));
+        assert_eq!(counted("silent", "all", true, true), Some((100.0, 100.0)), "nothing went well");
     }
 
     /// What the load balancer answers itself speaks against green where green leaves requests unanswered.
