@@ -47,6 +47,8 @@ pub enum Unknown {
 pub struct Basis {
     /// Of the last day, on average.
     pub requests_per_minute: f64,
+    /// Minutes of the last day in which there were any; 0 where that is not known.
+    pub busy_minutes: u32,
     /// Blue's rate of failures, 0 to 1.
     pub blue_rate: f64,
     /// By how much failures came in clusters; at least 1.
@@ -214,6 +216,7 @@ impl Plan {
         };
         Basis {
             requests_per_minute: day.requests_per_minute,
+            busy_minutes: day.busy_minutes,
             blue_rate: judged.blue_rate,
             phi: judged.phi,
             ratio: judged.margin.ratio,
