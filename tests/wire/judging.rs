@@ -187,9 +187,12 @@ fn a_throttled_cloudwatch_is_not_health_and_passes() {
     let green = estate.green_group().expect("green's target group");
     let throttled = |to: Option<u32>| json!([{"action": "GetMetricData", "how": "refuse", "code": "ThrottlingException", "message": "Rate exceeded", "status": 400, "to": to}]);
     estate.faults(&throttled(None));
+    let known = estate.journal().len();
+    estate.forget_calls();
     let held = estate.migrate(&["advance"]).expect(4);
     assert!(held.word("reason").contains("asked too often, 3 attempts were refused"), "{}", held.word("reason"));
     assert!(held.word("reason").contains("ThrottlingException: Rate exceeded"), "{}", held.word("reason"));
+    assert_eq!(questions(&estate).len(), 3 * judged(&estate, known).len(), "each look tries three times");
     estate.snapshot().assert_shifted_from(&original, blue, &green, 0);
     // The SDK's own attempts are enough for two refusals, and a later look for more.
     estate.faults(&throttled(Some(5)));
