@@ -2,11 +2,13 @@
 //!
 //! Pure: a rule reads playbook and inventory, and never asks a port. Each file holds the rules about
 //! one thing; a rule that blocks says what must change before a run can begin. The rules come from
-//! the ECS guide "Using a VPC in IPv6-only mode" and the ELBv2 guides on target groups.
+//! the ECS guide "Using a VPC in IPv6-only mode" and the ELBv2 guides on target groups; those about the
+//! judge from what it needs.
 
 mod around;
 mod balancer;
 mod in_place;
+mod judge;
 mod records;
 mod routing;
 mod service;
@@ -29,6 +31,7 @@ pub fn assess(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
         Shift::ListenerSwap(_) => swap::findings(playbook, inventory),
         Shift::InPlace(_) => in_place::findings(playbook, inventory),
     });
+    findings.extend(judge::findings(playbook, inventory));
     findings.extend(around::findings(playbook, inventory));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     findings

@@ -70,6 +70,12 @@ pub struct Inventory {
     pub history: Option<History>,
 }
 
+/// What CloudWatch calls a load balancer (`app/<name>/<id>`) or a target group (`targetgroup/<name>/<id>`) in
+/// dimensions: the end of its ARN (ELB guides, CloudWatch metrics).
+pub fn metric_name(arn: &str) -> &str {
+    arn.split_once(":loadbalancer/").map_or_else(|| arn.rsplit(':').next().unwrap_or(arn), |(_, name)| name)
+}
+
 /// A record beside those that move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameLeft {

@@ -11,6 +11,7 @@ mod green;
 mod in_place;
 mod listener;
 pub mod outlook;
+mod own;
 mod protocol;
 mod savings;
 mod swap;
@@ -26,7 +27,7 @@ pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::gate::{Baseline, Counted};
 use crate::inventory::image;
-use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup};
+use crate::inventory::{Inventory, Route, ScalableTarget, Suspension, TargetGroup, TaskDefinition};
 use crate::operation::{
     AssociateGreen, CloneService, CopyScaling, Drift, FLOW_SECONDS, HoldScaling, Made, Operation, SmokeTest,
     drifted_record_command, green_key, green_name, home_commands, pair, record_commands, share_commands,
@@ -388,6 +389,11 @@ fn probe(playbook: &Playbook, inventory: &Inventory, groups: &[&TargetGroup], ba
     }
 }
 
+/// The family of green's task definition.
+fn green_family(blue: &TaskDefinition) -> String {
+    format!("{}-ipv6", blue.family)
+}
+
 fn new_task_definition(playbook: &Playbook, inventory: &Inventory) -> NewTaskDefinition {
     let definition = &inventory.task_definition;
     let mut environment: BTreeMap<String, String> =
@@ -401,13 +407,7 @@ fn new_task_definition(playbook: &Playbook, inventory: &Inventory) -> NewTaskDef
     let mut tags = tags(playbook, &definition.tags);
     let content = serde_json::json!([definition.arn, images, environment]).to_string();
     tags.insert("migrate:content".into(), digest(content.as_bytes()));
-    NewTaskDefinition {
-        from: definition.arn.clone(),
-        family: format!("{}-ipv6", definition.family),
-        images,
-        environment,
-        tags,
-    }
+    NewTaskDefinition { from: definition.arn.clone(), family: green_family(definition), images, environment, tags }
 }
 
 fn clone_service(playbook: &Playbook, inventory: &Inventory) -> CloneService {

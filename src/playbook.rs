@@ -5,6 +5,7 @@
 //! into these types, because serde stops at the first mistake and we show all of them at once.
 
 mod around;
+mod comparison;
 mod decode;
 mod field;
 mod findings;
@@ -15,6 +16,7 @@ mod name;
 mod quantity;
 mod reader;
 mod schema;
+mod sides;
 mod source;
 mod spelling;
 mod stages;
@@ -36,6 +38,7 @@ pub use self::decode::{Decoded, decode};
 pub use self::field::{Field, SECTIONS, Section};
 pub use self::health::{CustomMetric, ErrorCriterion, Health, LatencyCriterion, Missing, OnNoData, Rate, Worse};
 pub use self::schema::schema;
+pub use self::sides::SideNames;
 use crate::inventory::{Registry, TargetGroup};
 use crate::traffic::Share;
 

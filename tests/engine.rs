@@ -6,6 +6,7 @@
 
 mod assessment;
 mod assessment_in_place;
+mod assessment_judge;
 mod balancers;
 mod drift;
 mod fleets;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use migrate::playbook::{Decoded, decode};
 
 mod broken;
+mod health;
 mod schema;
 mod shipped;
 mod survival;

@@ -11,6 +11,8 @@ mod discovery;
 mod estate;
 mod faults;
 mod itself;
+mod judge;
+mod judging;
 mod migration;
 mod names;
 mod refusals;

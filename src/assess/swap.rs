@@ -34,7 +34,7 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
     }
     findings.extend(routing::reached(inventory));
     findings.extend(mixed(inventory));
-    findings.extend(flows(playbook, inventory));
+    findings.extend(flows(inventory));
     findings
 }
 
@@ -130,24 +130,13 @@ fn mixed(inventory: &Inventory) -> Vec<Finding> {
         .collect()
 }
 
-fn flows(playbook: &Playbook, inventory: &Inventory) -> Vec<Finding> {
+fn flows(inventory: &Inventory) -> Vec<Finding> {
     if !inventory.load_balancers.iter().any(|b| b.kind == "network") {
         return Vec::new();
     }
-    let mut findings = vec![
+    vec![
         Finding::info("flows-stay", "flows that are open stay where they are when target groups are swapped")
             .evidence("for up to an hour while they carry traffic, otherwise 350 s (NLB guide, update a listener)")
             .remedy("new flows move at once, there and back; long ones move when the client connects again"),
-    ];
-    if playbook.health.latency.is_some() {
-        findings.push(
-            Finding::info(
-                "latency-not-judged",
-                "a Network Load Balancer reports no latency and no 5xx, so neither is judged",
-            )
-            .evidence("resets for each new flow are compared with the minutes before the swap")
-            .remedy("name a metric of the application's own in `health.metrics`"),
-        );
-    }
-    findings
+    ]
 }

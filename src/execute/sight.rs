@@ -11,7 +11,7 @@ use crate::journal::progress::Progress;
 use crate::journal::seen::{Read, Seen, WINDOW_MINUTES};
 use crate::operation::{Drift, Scene, green_key, hosts, places, strayed};
 use crate::plan::Plan;
-use crate::playbook::{CustomMetric, LatencyCriterion, Shift};
+use crate::playbook::{LatencyCriterion, Shift};
 use crate::traffic::Share;
 
 /// Minutes read before green has traffic, only to know that the monitoring answers.
@@ -126,7 +126,7 @@ fn criteria(progress: &Progress) -> Criteria {
     Criteria {
         counted: plan.counted(),
         baseline: plan.baseline(),
-        levels: health.metrics.iter().filter_map(CustomMetric::level).collect(),
+        levels: health.levels(),
         latency_ceiling: latency.and_then(|l| l.ceiling).map(|c| c.0.as_secs_f64()),
         min_requests: health.min_requests,
         wanted_hosts: plan.green_count(),
@@ -146,13 +146,14 @@ fn window(progress: &Progress, scene: &Scene, green: &[String], now: DateTime<Ut
     let counted = plan.counted();
     let requests = counted == Counted::Requests;
     let slow = plan.slow_bounds();
+    let load_balancers = scene.group_balancers();
     let latency = plan.playbook.health.latency.as_ref().map(|latency| latency.statistic.clone());
     MetricWindow {
         counted,
-        levels: plan.playbook.health.metrics.iter().map(CustomMetric::query).collect(),
+        levels: plan.own_queries(&progress.made, &load_balancers),
         green: green.to_vec(),
         blue: plan.blue_groups(),
-        load_balancers: scene.group_balancers(),
+        load_balancers,
         from,
         to,
         latency: Some(latency.unwrap_or_else(LatencyCriterion::default_statistic)).filter(|_| requests),

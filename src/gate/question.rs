@@ -20,13 +20,13 @@ pub struct Question {
     name: String,
     role: Role,
     test: Test,
-    phi: f64,
+    past: Past,
     cold_minutes: u32,
 }
 
 impl Question {
     fn new(series: Series, role: Role, test: Test, past: Past) -> Question {
-        Question { name: series.name(), series, role, test, phi: past.phi.max(1.0), cold_minutes: 0 }
+        Question { name: series.name(), series, role, test, past, cold_minutes: 0 }
     }
 
     /// Failures beside blue's.
@@ -77,10 +77,9 @@ impl Question {
         Question::new(Series::ClientErrors, Role::ClientErrors, Test::Beside(Margin::CLIENT_ERRORS), past)
     }
 
-    /// The user's own count: bad ones of all, or good ones, where `better` says so.
-    pub fn counted(bad: String, of: String, better: bool, weight: Option<f64>) -> Question {
-        let series = Series::Counted { bad, of, better };
-        Question::new(series, Role::Custom { weight }, Test::Beside(Margin::ERRORS), Past::default())
+    /// The user's own counts, such as [`Series::Counted`], beside blue's; how they cluster is not known.
+    pub fn counted(series: Series, margin: Margin, weight: Option<f64>) -> Question {
+        Question::new(series, Role::Custom { weight }, Test::Beside(margin), Past::default())
     }
 
     /// The user's own level beside blue's.
@@ -90,20 +89,31 @@ impl Question {
     }
 }
 
-/// The series that the questions take, each once, and the questions as metrics of a protocol.
-pub fn weighed(questions: Vec<Question>) -> (Vec<Series>, Vec<Metric>) {
+/// Questions as the parts of a protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighed {
+    /// Each once.
+    pub series: Vec<Series>,
+    /// Blue's usual rate in each series.
+    pub usual: Vec<f64>,
+    pub metrics: Vec<Metric>,
+}
+
+/// Weighs the questions.
+pub fn weighed(questions: Vec<Question>) -> Weighed {
     let roles: Vec<Role> = questions.iter().map(|question| question.role).collect();
-    let (mut series, mut metrics) = (Vec::new(), Vec::new());
+    let (mut series, mut usual, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
     for (question, weight) in questions.into_iter().zip(weights(&roles)) {
         let known = series.iter().position(|known| *known == question.series);
         let index = known.unwrap_or(series.len());
         if known.is_none() {
             series.push(question.series);
+            usual.push(question.past.rate);
         }
-        let Question { name, test, phi, cold_minutes, .. } = question;
-        metrics.push(Metric { name, series: index, test, weight, phi, cold_minutes });
+        let Question { name, test, past, cold_minutes, .. } = question;
+        metrics.push(Metric { name, series: index, test, weight, phi: past.phi.max(1.0), cold_minutes });
     }
-    (series, metrics)
+    Weighed { series, usual, metrics }
 }
 
 #[cfg(test)]
@@ -121,7 +131,7 @@ mod tests {
         asked.extend(Question::slow(slow));
         asked.push(Question::client_errors(past));
         asked.push(Question::level("depth".to_owned(), 1.5, Direction::Higher, Some(0.1)));
-        let (series, metrics) = weighed(asked);
+        let Weighed { series, usual, metrics } = weighed(asked);
         assert_eq!(series.len(), 5, "errors and the limit are about one series: {series:?}");
         let found: Vec<(usize, &str, f64, u32)> =
             metrics.iter().map(|m| (m.series, m.name.as_str(), m.phi, m.cold_minutes)).collect();
@@ -134,6 +144,7 @@ mod tests {
             (4, "depth", 2.0, 0),
         ];
         assert_eq!(found, expected);
+        assert_eq!(usual, [0.001, 0.001, 0.001, 0.001, 0.0]);
         assert!((metrics.iter().map(|m| m.weight).sum::<f64>() - 1.0).abs() < 1e-12);
     }
 }

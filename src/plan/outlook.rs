@@ -26,7 +26,7 @@ pub struct Outlook {
     /// Why nothing can be expected; the stages are empty then.
     pub unknown: Option<Unknown>,
     /// What the numbers rest on.
-    pub basis: Option<Basis>,
+    pub basis: Option<Grounds>,
     pub stages: Vec<StageOutlook>,
 }
 
@@ -44,9 +44,11 @@ pub enum Unknown {
 
 /// What the judge rests on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Basis {
+pub struct Grounds {
     /// Of the last day, on average.
     pub requests_per_minute: f64,
+    /// Minutes of the day in which there were any.
+    pub busy_minutes: u32,
     /// Blue's rate of failures, 0 to 1.
     pub blue_rate: f64,
     /// By how much failures came in clusters; at least 1.
@@ -205,15 +207,16 @@ impl Plan {
         Clean { requests, minutes: requests / traffic.green_requests() }
     }
 
-    fn basis(&self, day: &History, judged: &Traffic) -> Basis {
+    fn basis(&self, day: &History, judged: &Traffic) -> Grounds {
         let health = &self.playbook.health;
         let named = |metric: &crate::gate::ledger::Metric| Weight {
             name: metric.name.clone(),
             weight: metric.weight,
             phi: metric.phi,
         };
-        Basis {
+        Grounds {
             requests_per_minute: day.requests_per_minute,
+            busy_minutes: day.busy_minutes,
             blue_rate: judged.blue_rate,
             phi: judged.phi,
             ratio: judged.margin.ratio,

@@ -5,12 +5,12 @@
 use super::Plan;
 use crate::gate::ledger::Direction;
 use crate::gate::limit::Limit;
-use crate::gate::protocol::Protocol;
-use crate::gate::question::{Question, weighed};
+use crate::gate::protocol::{Protocol, Series};
+use crate::gate::question::{Question, Weighed, weighed};
 use crate::gate::trial::Margin;
 use crate::gate::{Baseline, Counted};
 use crate::inventory::{History, Past};
-use crate::playbook::{CustomMetric, Health, LatencyCriterion, Period, Shift, Worse};
+use crate::playbook::{CustomMetric, Health, LatencyCriterion, Missing, Period, Shift, Worse};
 
 /// Minutes of each stage beside its bake: the shift itself, and CloudWatch's delay.
 const STAGE_MINUTES: u64 = 5;
@@ -74,7 +74,7 @@ impl Grounds<'_> {
             Counted::Nothing => Vec::new(),
         };
         asked.extend(self.health.metrics.iter().filter_map(|metric| self.own(metric)));
-        let (series, metrics) = weighed(asked);
+        let Weighed { series, usual, metrics } = weighed(asked);
         Protocol {
             baseline,
             counted: self.counted,
@@ -82,6 +82,7 @@ impl Grounds<'_> {
             planned_minutes: planned_minutes.max(1),
             stages,
             series,
+            usual,
             metrics,
         }
     }
@@ -130,7 +131,10 @@ impl Grounds<'_> {
         let better = metric.direction == Worse::Decrease;
         if let Some(of) = &metric.of {
             let of = self.health.metrics.iter().find(|m| m.id.as_ref() == Some(of))?.name.clone();
-            return Some(Question::counted(name, of, better, weight));
+            let absent_is_zero = metric.missing == Missing::Zero;
+            let series = Series::Counted { bad: name, of, better, absent_is_zero };
+            let margin = Margin { ratio: self.health.errors.ratio, ..Margin::ERRORS };
+            return Some(Question::counted(series, margin, weight));
         }
         let worse = if better { Direction::Lower } else { Direction::Higher };
         Some(Question::level(name, metric.ratio?, worse, weight))

@@ -86,7 +86,7 @@ impl Reader<'_, '_> {
         if let (Some(shift), Some(stages), Some(node)) = (&shift, &stages, fields.get("stages")) {
             self.one_stage(shift, stages, node);
         }
-        let health = fields.get("health").and_then(|node| self.health(node)).unwrap_or_default();
+        let health = fields.get("health").and_then(|node| self.health(node, shift.as_ref())).unwrap_or_default();
         let rollback = fields.get("rollback").and_then(|node| self.rollback(node)).unwrap_or_default();
         let on_cancel = fields.get("on_cancel").and_then(|node| {
             self.choice(node, "on_cancel", &[("hold", OnCancel::Hold), ("rollback", OnCancel::Rollback)])
@@ -356,7 +356,7 @@ impl Reader<'_, '_> {
         Some(DnsWeights { records: records.unwrap_or_default(), zone, green_load_balancer })
     }
 
-    fn health(&mut self, node: &Node) -> Option<Health> {
+    fn health(&mut self, node: &Node, shift: Option<&Shift>) -> Option<Health> {
         let fields = self.section(node, &field::HEALTH, "`health`")?;
         let default = Health::default();
         let errors = fields.get("errors").and_then(|n| self.errors(n));
@@ -371,10 +371,10 @@ impl Reader<'_, '_> {
         }
         let accepted_failures = fields
             .get("accepted_failures")
-            .and_then(|n| self.integer(n, "accepted_failures", 1, 1 << 40, "accepted_failures: 500"));
+            .and_then(|n| self.integer(n, "accepted_failures", 1, Health::MOST_FAILURES, "accepted_failures: 500"));
         let latency = fields.get("latency").and_then(|n| self.latency(n));
         let alarms = fields.get("alarms").and_then(|n| self.alarms(n));
-        let metrics = fields.get("metrics").and_then(|n| self.metrics(n));
+        let metrics = fields.get("metrics").and_then(|n| self.metrics(n, shift));
         let min_requests =
             fields.get("min_requests").and_then(|n| self.integer(n, "min_requests", 0, u64::MAX, "min_requests: 50"));
         let no_data = [("hold", OnNoData::Hold), ("advance", OnNoData::Advance), ("rollback", OnNoData::Rollback)];
@@ -409,8 +409,11 @@ impl Reader<'_, '_> {
         let ceiling = fields.get("ceiling").and_then(|n| self.period(n, "ceiling", "800ms", &Bounds::LATENCY));
         let ratio = fields.get("ratio").and_then(|n| self.ratio(n, "ratio"));
         if fields.get("ceiling").is_none() && fields.get("ratio").is_none() {
-            let finding = Finding::block("no-bound", "`health.latency` has no bound, so it would judge nothing")
-                .remedy("add `ceiling: 800ms`, or `ratio: 1.5` to compare with blue, or both");
+            let finding = Finding::block("no-bound", "`health.latency` has neither a ceiling nor a ratio")
+                .evidence("requests that are slow by blue's last 24 hours are counted without it, too")
+                .remedy(
+                    "add `ceiling: 800ms`, or `ratio: 1.1` to compare this statistic with blue's; or remove the line",
+                );
             self.block(&node.span, finding);
         }
         let statistic = statistic.unwrap_or_else(LatencyCriterion::default_statistic);

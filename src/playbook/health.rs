@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::Period;
 use crate::gate::exposure::ACCEPTED_FAILURES;
 use crate::gate::trial::Margin;
-use crate::gate::{Level, LevelQuery, LevelSource, Whose};
+
+/// Rates above 0% and up to 100%, for editors.
+const ABOVE_NOTHING: &str = r"^\s*(?!0+(\.0+)?\s*%)(100(\.0+)?|\d{1,2}(\.\d+)?)\s*%\s*$";
+/// Rates above 0% and up to 50%, for editors.
+const UP_TO_HALF: &str = r"^\s*(?!0+(\.0+)?\s*%)(50(\.0+)?|[0-4]?\d(\.\d+)?)\s*%\s*$";
 
 /// When green counts as healthy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,14 +20,16 @@ use crate::gate::{Level, LevelQuery, LevelSource, Whose};
 pub struct Health {
     /// The chance that a healthy green is rolled back by bad luck, over the whole run and however often
     /// it is looked at: above 0%, at most 50%.
+    #[schemars(extend("pattern" = UP_TO_HALF))]
     pub false_rollback: Rate,
     pub errors: ErrorCriterion,
     /// The error rate that green must not exceed, whatever blue's is; by default five times blue's of
     /// the last 24 hours, and at least 0.5%.
+    #[schemars(extend("pattern" = ABOVE_NOTHING))]
     pub hard_limit: Option<Rate>,
     /// Failed requests that are accepted in a stage until traffic is home. A stage passes only when
     /// what was seen rules out that the next one costs more.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = Health::MOST_FAILURES))]
     pub accepted_failures: u64,
     /// By default requests that are slower than blue's 95th and 99th percentile of the last 24 hours
     /// are counted and compared.
@@ -31,7 +37,8 @@ pub struct Health {
     /// CloudWatch alarms, metric or composite, that must not be in `ALARM`.
     #[schemars(length(max = 100), extend("uniqueItems" = true))]
     pub alarms: Vec<String>,
-    /// Metrics of your own, and metric math over them, each with a ceiling, a floor, or both.
+    /// Metrics of your own, and metric math over them: bounded by a ceiling or floor, counted as bad ones
+    /// of all, or compared with blue's.
     #[schemars(length(max = 50))]
     pub metrics: Vec<CustomMetric>,
     /// Requests, or flows through a Network Load Balancer, that green must have answered in a stage before it may count as healthy.
@@ -42,7 +49,7 @@ pub struct Health {
     pub start_timeout: Period,
 }
 
-/// A CloudWatch metric, or metric math, that is judged as a level minute by minute.
+/// A CloudWatch metric, or metric math, read minute by minute.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomMetric {
@@ -58,7 +65,9 @@ pub struct CustomMetric {
     /// Name of the metric in its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
-    /// Its dimensions, all of them: CloudWatch knows a metric only by its whole set.
+    /// Its dimensions, all of them: CloudWatch knows a metric only by its whole set. In a value, `{service}`,
+    /// `{family}` (of the task definition), `{target_group}` and `{load_balancer}` stand for green's and for
+    /// blue's: the metric is then of each side. `{{` and `}}` are braces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dimensions: BTreeMap<String, String>,
     /// CloudWatch statistic: `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount`, or a percentile.
@@ -68,26 +77,27 @@ pub struct CustomMetric {
     /// Metric math over the ids of other entries, instead of a metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
-    /// The id of the entry that counts all of which this one counts the bad ones: both are judged as
-    /// failures of requests are.
+    /// The id of the entry that counts all of which this one counts the bad ones (with `direction: decrease`
+    /// the good ones): both are judged as failures of requests are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
-    /// Minutes in which green's exceeds blue's by this factor (at least 1) speak against green.
+    /// Minutes in which green's exceeds blue's by this factor (at least 1), or with `direction: decrease`
+    /// falls below blue's by it, speak against green.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub ratio: Option<f64>,
     /// Which change is worse; for `of` and `ratio`.
     #[serde(default, skip_serializing_if = "Worse::is_increase")]
     pub direction: Worse,
-    /// Its part in the evidence, beside 0.4 of errors, 0.2 of the hard limit, 0.25 of latency and 0.05 of
-    /// client errors; by default an equal part of 0.1. For `of` and `ratio`.
+    /// Its part in the evidence, beside 0.4 of errors, 0.2 of the hard limit, 0.25 of latency, 0.1 of
+    /// what the load balancer answers itself and 0.05 of client errors; by default an equal part of 0.1. For `of` and `ratio`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.01, max = 10))]
     pub weight: Option<f64>,
-    /// Green is degraded while it is above this.
+    /// Green is degraded while it is above this, outside of the declared chance of a false rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling: Option<f64>,
-    /// Green is degraded while it is below this.
+    /// Green is degraded while it is below this, outside of the declared chance of a false rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<f64>,
     /// What a minute means in which it is not reported.
@@ -134,33 +144,6 @@ impl CustomMetric {
     fn is_default_statistic(statistic: &str) -> bool {
         statistic == CustomMetric::default_statistic()
     }
-
-    /// What is judged; `None` where it is there for expressions only.
-    pub fn level(&self) -> Option<Level> {
-        let (ceiling, floor) = (self.ceiling, self.floor);
-        let level = Level {
-            name: self.name.clone(),
-            ceiling,
-            floor,
-            absent_is_zero: self.missing == Missing::Zero,
-            of_each_side: false,
-        };
-        (ceiling.is_some() || floor.is_some()).then_some(level)
-    }
-
-    /// What is asked of CloudWatch.
-    pub fn query(&self) -> LevelQuery {
-        let source = match &self.expression {
-            Some(expression) => LevelSource::Expression(expression.clone()),
-            None => LevelSource::Metric {
-                namespace: self.namespace.clone().unwrap_or_default(),
-                metric: self.metric.clone().unwrap_or_default(),
-                dimensions: self.dimensions.clone(),
-                statistic: self.statistic.clone(),
-            },
-        };
-        LevelQuery { name: self.name.clone(), id: self.id.clone(), source, whose: Whose::Everybody }
-    }
 }
 
 /// How green's error rate is judged: 5xx answers and connection errors of all requests.
@@ -168,6 +151,7 @@ impl CustomMetric {
 #[serde(deny_unknown_fields, default)]
 pub struct ErrorCriterion {
     /// The same as `health.hard_limit`, under its older name.
+    #[schemars(extend("pattern" = ABOVE_NOTHING))]
     pub ceiling: Option<Rate>,
     /// A green that fails this many times as often as blue (plus 0.01%) is still healthy (at least 1).
     #[schemars(range(min = 1))]
@@ -262,12 +246,15 @@ impl JsonSchema for Rate {
         schemars::json_schema!({
             "type": "string",
             "description": "A percentage from 0% to 100%, such as 0.25%.",
-            "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"
+            "pattern": r"^\s*(100(\.0+)?|\d{1,2}(\.\d+)?)\s*%\s*$"
         })
     }
 }
 
 impl Health {
+    /// The most failed requests that anybody can accept; far above what a load balancer answers.
+    pub const MOST_FAILURES: u64 = 1 << 40;
+
     /// The limit that the playbook sets, under either of its names.
     pub fn limit(&self) -> Option<Rate> {
         self.hard_limit.or(self.errors.ceiling)

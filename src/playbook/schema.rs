@@ -87,9 +87,21 @@ fn allow_variable(field: &mut Value) {
 }
 
 fn is_scalar_definition(reference: &str) -> bool {
-    ["Share", "Period", "OnNoData", "OnCancel", "AfterRollback", "RetireBlue", "Missing", "OnFailure", "Occasion"]
-        .iter()
-        .any(|name| reference.strip_prefix("#/$defs/") == Some(name))
+    [
+        "Share",
+        "Period",
+        "Rate",
+        "Worse",
+        "OnNoData",
+        "OnCancel",
+        "AfterRollback",
+        "RetireBlue",
+        "Missing",
+        "OnFailure",
+        "Occasion",
+    ]
+    .iter()
+    .any(|name| reference.strip_prefix("#/$defs/") == Some(name))
 }
 
 fn drop_null(object: &mut Map<String, Value>) {

@@ -7,11 +7,13 @@ use migrate::finding::{Finding, Severity, blocks};
 use migrate::inventory::{Alarm, Container, Deployment, Inventory, ScalableTarget, ServiceRegistry};
 use migrate::playbook::Playbook;
 
+use super::assessment_judge::quiet_day;
 use super::lab::{Lab, SHORT, playbook};
 
 fn estate() -> (Playbook, Inventory) {
     let mut playbook = playbook(&format!("{SHORT}health: {{ alarms: [web-5xx] }}\n"));
     let inventory = Lab::new(playbook.clone(), Scenario::Healthy, 7).inventory();
+    let inventory = Inventory { history: Some(quiet_day()), ..inventory };
     playbook.green.task.images.insert("app".into(), "123456789012.dkr-ecr.eu-central-1.on.aws/web:2".into());
     (playbook, inventory)
 }
@@ -203,10 +205,12 @@ mod swap {
     use migrate::finding::{Finding, Severity, blocks};
     use migrate::inventory::Inventory;
 
+    use super::super::assessment_judge::quiet_day;
     use super::super::lab::{Lab, SWAP, playbook};
 
     fn found(text: &str, change: impl FnOnce(&mut Inventory)) -> Vec<Finding> {
-        let mut inventory = Lab::new(playbook(SWAP), Scenario::Healthy, 7).inventory();
+        let inventory = Lab::new(playbook(SWAP), Scenario::Healthy, 7).inventory();
+        let mut inventory = Inventory { history: Some(quiet_day()), ..inventory };
         change(&mut inventory);
         assess(&playbook(text), &inventory)
     }

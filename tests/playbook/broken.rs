@@ -715,9 +715,7 @@ fn shift_as_a_word() {
 
 #[test]
 fn fields_that_are_not_built_yet() {
-    let text = but("subnets: [subnet-0a1, subnet-0b2]", "create: { zones: 2 }")
-        + "state: s3://bucket/prefix\n"
-        + "health: { hard_limit: 5%, false_rollback: 1% }\n";
+    let text = but("subnets: [subnet-0a1, subnet-0b2]", "create: { zones: 2 }") + "state: s3://bucket/prefix\n";
     assert_snapshot!(shown(&text), @r#"
     error[not-supported]: `create` is not supported by this version
      --> playbook.yaml:5:14
@@ -734,22 +732,6 @@ fn fields_that_are_not_built_yet() {
        |        ^^^^^^^^^^^^^^^^^^
        |
        = help: write a directory that outlives the process, for example `state: .migrate`
-
-    error[not-supported]: `hard_limit` is not supported by this version
-      --> playbook.yaml:11:11
-       |
-    11 | health: { hard_limit: 5%, false_rollback: 1% }
-       |           ^^^^^^^^^^
-       |
-       = help: use `errors: { ceiling: 5% }`: above it green is degraded
-
-    error[not-supported]: `false_rollback` is not supported by this version
-      --> playbook.yaml:11:27
-       |
-    11 | health: { hard_limit: 5%, false_rollback: 1% }
-       |                           ^^^^^^^^^^^^^^
-       |
-       = help: remove it; `errors: { ceiling: 5%, ratio: 3 }` bounds the judgement
     "#);
 }
 
@@ -926,7 +908,7 @@ fn metrics_that_judge_nothing_or_wrongly() {
     12 |     - { name: a, namespace: N, metric: M }
        |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
-       = help: add `ceiling: 5` or `floor: 100`; or `id: m1`, where an expression uses it
+       = help: add `ceiling: 5` or `floor: 100`; `of: requests` or `ratio: 1.5` to compare green with blue; or `id: m1`, where another entry refers to it
 
     error[missing-field]: `metric` is missing
       --> playbook.yaml:13:7
@@ -1034,7 +1016,7 @@ fn metrics_that_judge_nothing_or_wrongly() {
     17 |     - { name: d, expression: 1 + 1, ceilling: 1 }
        |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
-       = help: add `ceiling: 5` or `floor: 100`; or `id: m1`, where an expression uses it
+       = help: add `ceiling: 5` or `floor: 100`; `of: requests` or `ratio: 1.5` to compare green with blue; or `id: m1`, where another entry refers to it
 
     error[unknown-id]: the expression names no other metric
       --> playbook.yaml:17:7
@@ -1077,13 +1059,14 @@ fn criteria_that_judge_nothing_or_wrongly() {
        = note: green is compared with blue: below 1 it would be degraded while it is better
        = help: write, for example, `3` for three times blue's value
 
-    error[no-bound]: `health.latency` has no bound, so it would judge nothing
+    error[no-bound]: `health.latency` has neither a ceiling nor a ratio
       --> playbook.yaml:12:12
        |
     12 |   latency: { statistic: P99 }
        |            ^^^^^^^^^^^^^^^^^^
        |
-       = help: add `ceiling: 800ms`, or `ratio: 1.5` to compare with blue, or both
+       = note: requests that are slow by blue's last 24 hours are counted without it, too
+       = help: add `ceiling: 800ms`, or `ratio: 1.1` to compare this statistic with blue's; or remove the line
 
     error[bad-statistic]: `P99` is not a statistic for latency
       --> playbook.yaml:12:25
@@ -1110,13 +1093,13 @@ fn criteria_that_judge_nothing_or_wrongly() {
        |
        = help: write, for example, `min_requests: 50`
 
-    error[unknown-value]: `on_no_data` must be `hold` or `advance`
+    error[unknown-value]: `on_no_data` must be `hold` or `advance` or `rollback`
       --> playbook.yaml:15:15
        |
     15 |   on_no_data: continue
        |               ^^^^^^^^
        |
-       = help: write `hold` or `advance`
+       = help: write `hold` or `advance` or `rollback`
 
     error[out-of-range]: `start_timeout` must be at least 1m
       --> playbook.yaml:16:18
@@ -1146,7 +1129,7 @@ fn field_without_a_value() {
     11 | health:
        | ^^^^^^
        |
-       = help: give it fields of its own, indented below it: `errors`, `latency`, `alarms`, `metrics`, `min_requests`, `on_no_data`, `start_timeout`
+       = help: give it fields of its own, indented below it: `false_rollback`, `errors`, `hard_limit`, `accepted_failures`, `latency`, `alarms`, `metrics`, `min_requests`, `on_no_data`, `start_timeout`
     "#);
 }
 

@@ -12,6 +12,7 @@ fn each_is_sound_and_only_the_bold_one_is_warned_about() {
             "all-at-once.yaml",
             "canary.yaml",
             "ci-pipeline.yaml",
+            "grpc-metrics.yaml",
             "internal-cloud-map.yaml",
             "internal-fleets.yaml",
             "linear.yaml",

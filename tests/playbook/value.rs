@@ -50,14 +50,20 @@ stages:
       after_shift: [{ webhook: { url: "http://[::1]:8080/x", headers: { X-A: b }, timeout: 1s, on_failure: continue } }]
   - { green: 100%, bake: 1.5h, approve: false }
 health:
+  false_rollback: 0.05%
   errors: { ceiling: 2.5%, ratio: 1.5 }
+  hard_limit: 2.5%
+  accepted_failures: 250
   latency: { statistic: p99.9, ceiling: 800ms, ratio: 2 }
   alarms: [web 5xx, "composite: all"]
   metrics:
     - { name: slow answers, id: slow, namespace: Shop/Web, metric: Slow, dimensions: { Service: web, Count: "2" }, statistic: Sum, ceiling: 2.5e1, missing: zero }
     - { name: answered, expression: "100 * slow / 2", floor: -1 }
+    - { name: calls, id: calls, namespace: Shop/Web, metric: Calls, dimensions: { Service: "{service}", Path: "/{{id}}" }, statistic: SampleCount }
+    - { name: good, of: calls, direction: decrease, weight: 0.25, namespace: Shop/Web, metric: Good, dimensions: { Service: "{service}" }, statistic: Sum }
+    - { name: time, ratio: 1.5, namespace: Shop/Web, metric: Time, dimensions: { Family: "{family}", Group: "{target_group}" }, ceiling: 9 }
   min_requests: 1000
-  on_no_data: advance
+  on_no_data: rollback
   start_timeout: 30m
 rollback: { green: remove }
 on_cancel: rollback
@@ -203,10 +209,13 @@ fn every_field_arrives() {
         }
       ],
       "health": {
+        "false_rollback": "0.05%",
         "errors": {
           "ceiling": "2.5%",
           "ratio": 1.5
         },
+        "hard_limit": "2.5%",
+        "accepted_failures": 250,
         "latency": {
           "statistic": "p99.9",
           "ceiling": "800ms",
@@ -235,10 +244,47 @@ fn every_field_arrives() {
             "expression": "100 * slow / 2",
             "floor": -1.0,
             "missing": "blind"
+          },
+          {
+            "name": "calls",
+            "id": "calls",
+            "namespace": "Shop/Web",
+            "metric": "Calls",
+            "dimensions": {
+              "Path": "/{{id}}",
+              "Service": "{service}"
+            },
+            "statistic": "SampleCount",
+            "missing": "blind"
+          },
+          {
+            "name": "good",
+            "namespace": "Shop/Web",
+            "metric": "Good",
+            "dimensions": {
+              "Service": "{service}"
+            },
+            "statistic": "Sum",
+            "of": "calls",
+            "direction": "decrease",
+            "weight": 0.25,
+            "missing": "blind"
+          },
+          {
+            "name": "time",
+            "namespace": "Shop/Web",
+            "metric": "Time",
+            "dimensions": {
+              "Family": "{family}",
+              "Group": "{target_group}"
+            },
+            "ratio": 1.5,
+            "ceiling": 9.0,
+            "missing": "blind"
           }
         ],
         "min_requests": 1000,
-        "on_no_data": "advance",
+        "on_no_data": "rollback",
         "start_timeout": "30m"
       },
       "rollback": {
@@ -298,6 +344,9 @@ fn the_shortest_one_has_the_documented_defaults() {
     let playbook = read(SOUND).playbook.unwrap();
     assert_eq!(playbook.green_name(), "web-ipv6");
     assert_eq!(playbook.health.min_requests, 50);
+    assert_eq!(playbook.health.false_rollback.to_string(), "1%");
+    assert_eq!((playbook.health.limit(), &playbook.health.latency), (None, &None));
+    assert_eq!(playbook.health.accepted_failures, 500);
     assert_eq!(playbook.finish.keep_blue, Period::minutes(24 * 60));
 }
 

@@ -278,7 +278,10 @@ mod tests {
         };
         let day = ["p95", "p99", "SampleCount", "TC(0:)"].map(|s| format!("TargetResponseTime {s} 86400 {whole}"));
         let zones = ["1a", "1b"].map(|zone| of(&format!("AvailabilityZone={zone} {whole}")));
-        assert_eq!(asked, [&of(whole)[..], &zones.concat(), &day].concat());
+        // What the load balancer answers itself is of no target group.
+        let unserved = ["", "AvailabilityZone=1a ", "AvailabilityZone=1b "]
+            .map(|zone| format!("HTTPCode_ELB_5XX_Count Sum 60 {zone}LoadBalancer=app/lb/01"));
+        assert_eq!(asked, [&unserved[..], &of(whole), &zones.concat(), &day].concat());
         let slow = |by_zone| questions_of_slowness(&window, by_zone, [0.25, 1.0]).iter().map(shown).collect::<Vec<_>>();
         assert_eq!(slow(false), ["TC(0.25:)", "TC(1:)"].map(|s| format!("TargetResponseTime {s} 60 {whole}")));
         assert_eq!(slow(true).len(), 4);
