@@ -171,7 +171,7 @@ fn a_bad_green_is_rolled_back_for_what_is_wrong_with_it() {
     let slow = Mood { slowness: 2.0, ..Mood::default() };
     let lost = Mood { lost: 0.1, ..Mood::default() };
     for (mood, metric, within) in
-        [(errors(0.02), "errors", 8), (slow, "slower than p99", 10), (lost, "load balancer errors", 10)]
+        [(errors(0.02), "errors", 8), (slow, "slower than p95", 10), (lost, "load balancer errors", 10)]
     {
         let trial = Trial::new(HOUR).live(0, 999, GREEN, mood).go().rolls_back(metric);
         let weighed = trial.verdict().weighed.unwrap();
@@ -319,7 +319,7 @@ fn numbers_that_cannot_be_say_nothing() {
             let what = format!("{absurd:?} of {side:?}");
             Trial::new(HOUR).disturb(20, 22, kind).go().passes(&what);
             Trial::new(HOUR).disturb(20, 999, kind).go().holds(HoldReason::Blind, &what);
-            let bad = Trial::new(HOUR).disturb(20, 22, kind).live(24, 999, GREEN, errors(0.05));
+            let bad = Trial::new(HOUR).disturb(4, 6, kind).live(8, 999, GREEN, errors(0.05));
             bad.go().rolls_back(&what);
         }
     }
