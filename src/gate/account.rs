@@ -3,7 +3,7 @@
 //!
 //! It computes nothing that the verdict rests on.
 
-use super::count::Pair;
+use super::count::{Count, Pair};
 use super::course::Course;
 use super::ledger::{Direction, Ledger, Metric, Row, Test};
 use super::trial::{BETTORS, FAST_FALSE_ROLLBACK, WARNING};
@@ -97,7 +97,11 @@ fn worst_stretch(ledger: &Ledger, metric: &Metric, end: usize) -> Option<(u32, P
     let (mut seen, mut minutes) = (Pair::default(), 0);
     let mut best = (0.0, 0, Pair::default());
     for row in ledger.minutes.iter().take(end).rev() {
-        let Some(pair) = row.pair(metric.series) else { continue };
+        let (green, blue) = row.sides(metric.series);
+        // A limit needs no blue.
+        let alone = matches!(metric.test, Test::Against(_));
+        let Some((green, blue)) = green.zip(blue.or(alone.then(Count::default))) else { continue };
+        let pair = Pair { green, blue };
         let bets = match metric.test {
             Test::Beside(margin) => margin.bets(&pair, metric.phi),
             Test::Against(limit) => limit.bets(&pair.green, metric.phi),

@@ -42,8 +42,8 @@ impl Question {
     }
 
     /// Failures against a limit.
-    pub fn limit(limit: Limit, past: Past) -> Question {
-        let name = "hard limit".to_owned();
+    pub fn limit(counted: Counted, limit: Limit, past: Past) -> Question {
+        let name = if counted == Counted::Flows { "hard limit of resets" } else { "hard limit" }.to_owned();
         Question { name, ..Question::new(Series::Errors, Role::HardLimit, Test::Against(limit), past) }
     }
 
@@ -55,6 +55,15 @@ impl Question {
             Question { cold_minutes: COLD_MINUTES, ..asked }
         };
         [of(0, Role::SlowestTwentieth), of(1, Role::SlowestPercent)]
+    }
+
+    /// Requests slower than so many times one of blue's percentiles, as people allow it.
+    pub fn slower(slow: [Slow; 2], slowness: Slowness, ratio: f64) -> Question {
+        let index = usize::from(slowness == Slowness::P99);
+        let name = format!("slower than {ratio} x {}", slowness.statistic());
+        let test = Test::Beside(slowness.margin_of_multiple());
+        let asked = Question::new(Series::Slow(index), Role::SlowestPercent, test, slow[index].past);
+        Question { name, cold_minutes: COLD_MINUTES, ..asked }
     }
 
     /// A percentile (0 to 1), or another statistic, of the latency beside blue's, by votes of the minutes.
@@ -126,7 +135,7 @@ mod tests {
         let slow = [Slow { bound: 0.2, past }, Slow { bound: 0.4, past: Past { phi: 0.2, ..past } }];
         let mut asked = vec![
             Question::errors(Counted::Requests, Margin::ERRORS, past),
-            Question::limit(Limit::from_history(0.001), past),
+            Question::limit(Counted::Requests, Limit::from_history(0.001), past),
         ];
         asked.extend(Question::slow(slow));
         asked.push(Question::client_errors(past));

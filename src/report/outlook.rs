@@ -105,13 +105,16 @@ impl Words {
             LatencyMethod::SlowRequests { p95, p99 } => {
                 format!("requests slower than {p95:.3} s and {p99:.3} s (blue's p95 and p99) beside blue's")
             }
+            LatencyMethod::SlowerThan { statistic, ratio, bound } => {
+                format!("requests slower than {bound:.3} s, {ratio} times blue's {statistic}, beside blue's")
+            }
             LatencyMethod::MinuteVotes { statistic, ratio } => {
                 format!("minutes in which green's {statistic} is above {ratio} times blue's")
             }
         });
         lines.extend(method.map(|method| ("latency", method)));
         let declared = format!(
-            "{}: the chance that a healthy green is sent home by bad luck, over the whole run",
+            "{}: the chance that bad luck sends a healthy green home, over the whole run",
             rate(basis.false_rollback)
         );
         lines.push(("false rollback", declared));

@@ -210,7 +210,7 @@ pub fn day(seed: u64) -> (Protocol, BTreeMap<DateTime<Utc>, Minute>, Vec<Begun>)
 pub fn protocol(day: &History, stages: u32, own: bool) -> Protocol {
     let mut asked = vec![
         Question::errors(Counted::Requests, Margin::ERRORS, day.errors),
-        Question::limit(Limit::from_history(day.errors.rate), day.errors),
+        Question::limit(Counted::Requests, Limit::from_history(day.errors.rate), day.errors),
     ];
     asked.extend(Question::slow(day.slow.expect("the estate counts slow requests")));
     asked.push(Question::unserved(day.unserved, true));
