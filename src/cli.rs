@@ -170,17 +170,7 @@ enum Verb {
     },
     /// Judge minutes that are past: the verdict over time, why, and what would change it
     #[command(after_help = judge::FILE)]
-    Judge {
-        /// The minutes, as a JSON file
-        #[arg(long, value_name = "FILE")]
-        input: PathBuf,
-        /// What if this chance of a false rollback were declared, such as 5%
-        #[arg(long, value_name = "CHANCE", value_parser = judge::read_chance)]
-        false_rollback: Option<f64>,
-        /// What if failures came in clusters of this size
-        #[arg(long, value_name = "PHI", value_parser = judge::read_phi)]
-        phi: Option<f64>,
-    },
+    Judge(judge::JudgeArgs),
     /// Free a run whose holder is gone
     Unlock {
         #[command(flatten)]
@@ -231,9 +221,7 @@ fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
         Verb::Status { run, watch } => runs::status(common, run, *watch),
         Verb::History { run } => runs::history(common, run),
         Verb::Rehearse { playbook, scenario, seed } => rehearse::rehearse(common, playbook, *scenario, *seed),
-        Verb::Judge { input, false_rollback, phi } => {
-            judge::judge(common, input, judge::WhatIf { false_rollback: *false_rollback, phi: *phi })
-        }
+        Verb::Judge(args) => judge::judge(common, args),
         Verb::Unlock { run } => runs::unlock(common, run),
     }
 }

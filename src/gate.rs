@@ -246,7 +246,8 @@ fn objection(course: &Course) -> Option<Objection> {
 }
 
 impl Weighed {
-    fn of(ledger: &Ledger, course: &Course) -> Option<Weighed> {
+    /// `None` where nothing is counted.
+    pub fn of(ledger: &Ledger, course: &Course) -> Option<Weighed> {
         let metric = ledger.metrics.get(course.driver?)?;
         let last = course.evidence.last().copied().unwrap_or_default();
         Some(Weighed {

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use self::balancer::Anatomy;
 pub use self::discovery::{Consumers, Namespace, Registry, RegistryRecord, RollingUpdate, ServiceRegistry};
-pub use self::history::{History, Past, Slow};
+pub use self::history::{History, Past, STRETCHES, Slow};
 pub use self::record::{AliasTarget, HostedName, Record, ResourceRecord, Zone};
 
 /// The estate of one migration, as it was discovered.

@@ -8,6 +8,7 @@ pub mod history;
 pub mod judge;
 pub mod live;
 pub mod outcome;
+mod outlook;
 pub mod plan;
 mod way;
 pub mod words;

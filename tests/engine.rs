@@ -15,6 +15,7 @@ mod hooks;
 mod in_place;
 mod lab;
 mod names;
+mod outlook;
 mod paths;
 mod planning;
 mod smoke;

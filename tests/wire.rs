@@ -11,6 +11,7 @@ mod discovery;
 mod estate;
 mod faults;
 mod itself;
+mod judging;
 mod migration;
 mod names;
 mod refusals;

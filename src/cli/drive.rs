@@ -19,7 +19,7 @@ use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{self, JournalError, RunStore};
 use crate::journal::{Event, Record};
 use crate::report::live::Live;
-use crate::report::outcome::{Ending, Failure, Outcome, Verb, ending, object, standing};
+use crate::report::outcome::{Ending, Failure, Outcome, Verb, ending, object, standing, would_change};
 use crate::report::plan::savings;
 use crate::report::words::Words;
 use crate::report::{Form, err, out};
@@ -79,6 +79,7 @@ pub(super) fn tell(common: &Common, ending: &Ending, progress: &Progress) {
                 progress.stages()
             ));
             out(&format!("  {}", ending.reason));
+            explain(progress);
             let left = left_to_do(progress);
             if ending.outcome == Outcome::Drift {
                 out("  what to do: put it back as expected and repeat the command; nothing of it is overwritten");
@@ -100,6 +101,11 @@ pub(super) fn tell(common: &Common, ending: &Ending, progress: &Progress) {
         Form::Json => out(&object(ending, progress).to_string()),
         Form::Events => {}
     }
+}
+
+/// Says what would have changed the verdict that turned the run back, or holds it.
+pub(super) fn explain(progress: &Progress) {
+    would_change(progress).iter().for_each(|change| out(&format!("  what would change it: {change}")));
 }
 
 /// Opens the chosen run for moving it.

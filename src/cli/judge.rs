@@ -1,231 +1,175 @@
 //! `migrate judge`: the judge over minutes that are past, and what would have changed its mind.
 //!
-//! Nothing is contacted and nothing is moved. The file is read strictly: an unknown field or a number
-//! out of its range is shown with its place, because a promise about chances cannot rest on a guess.
+//! The minutes are those of a run's journal, of two target groups in CloudWatch, or of a file. Nothing is
+//! moved and no run is locked; only `--since` contacts AWS. Every verdict is an answer: the exit code is 0.
 
-use std::path::Path;
+mod file;
+mod past;
 
-use serde::{Deserialize, Deserializer};
+use std::path::PathBuf;
 
-use super::Common;
-use crate::finding::{Finding, Place};
-use crate::gate::count::Reported;
-use crate::gate::course::Course;
-use crate::gate::ledger::{Ledger, MINUTES_MAX, Row};
-use crate::gate::limit::Limit;
-use crate::gate::trial::{Margin, Starts};
-use crate::gate::what_if::changes;
-use crate::report::diagnostic::render;
+use chrono::TimeDelta;
+use clap::Args;
+use serde_json::{Value, json};
+
+pub(super) use self::file::FILE;
+use super::runs::choose;
+use super::{Common, RunArgs};
+use crate::gate::Counted;
+use crate::gate::ledger::Ledger;
+use crate::journal::progress::Progress;
+use crate::report::judge::Case;
 use crate::report::outcome::{Failure, Outcome};
-use crate::report::{Form, colored, err, judge as report, out};
+use crate::report::{Form, out};
 
-/// The form of the file, for `--help`.
-pub(super) const FILE: &str = "\
-The file has minutes in order, from the run's first. All but them may be left out, and is then:
-  { \"planned_minutes\": 60, \"stage_starts\": [0, 12], \"false_rollback\": 0.01,
-    \"rho0\": 1.25, \"delta0\": 1e-4, \"phi\": 1.0, \"hard_limit\": null,
-    \"minutes\": [ { \"green\": { \"requests\": 300, \"bad\": 1 },
-                   \"blue\": { \"requests\": 5700, \"bad\": 6 } } ] }";
-
-/// What `judge` asks beside the minutes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct WhatIf {
-    pub false_rollback: Option<f64>,
-    pub phi: Option<f64>,
+#[derive(Debug, Args)]
+pub(super) struct JudgeArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Judge the minutes of a JSON file, instead of a run's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "vars"])]
+    input: Option<PathBuf>,
+    /// Judge the last minutes of two sides in CloudWatch, such as 2h, instead of a run's
+    #[arg(long, value_name = "DURATION", value_parser = past::read_since, requires = "green_tg", requires = "blue_tg",
+          conflicts_with_all = ["run", "vars", "input"])]
+    since: Option<TimeDelta>,
+    /// Green's target groups for --since, by name or ARN
+    #[arg(long, value_name = "NAME or ARN", value_delimiter = ',', requires = "since")]
+    green_tg: Vec<String>,
+    /// Blue's target groups for --since, by name or ARN
+    #[arg(long, value_name = "NAME or ARN", value_delimiter = ',', requires = "since")]
+    blue_tg: Vec<String>,
+    /// What if this chance of a false rollback were declared, such as 5%
+    #[arg(long, value_name = "CHANCE", value_parser = read_chance)]
+    false_rollback: Option<f64>,
+    /// What if failures came in clusters of this size
+    #[arg(long, value_name = "PHI", value_parser = read_phi)]
+    phi: Option<f64>,
 }
 
-/// The file of `--input`. Minutes are in order, from the run's first.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Input {
-    #[serde(deserialize_with = "minutes_of_a_run")]
-    planned_minutes: u32,
-    stage_starts: Vec<u32>,
-    #[serde(deserialize_with = "chance")]
-    false_rollback: f64,
-    #[serde(deserialize_with = "at_least_one")]
-    rho0: f64,
-    #[serde(deserialize_with = "rate")]
-    delta0: f64,
-    #[serde(deserialize_with = "at_least_one")]
-    phi: f64,
-    #[serde(deserialize_with = "limit")]
-    hard_limit: Option<f64>,
-    minutes: Option<Vec<Minute>>,
+pub(super) fn judge(common: &Common, args: &JudgeArgs) -> Result<Outcome, Failure> {
+    if let Some(input) = &args.input {
+        let case = Case::new(args.asked(file::read(input)?), None);
+        return Ok(tell(common, &case, "", &[], &[]));
+    }
+    if let Some(since) = args.since {
+        let past = past::read(since, &args.green_tg, &args.blue_tg)?;
+        let case = Case::new(args.asked(past.ledger), Some(past.begin));
+        return Ok(tell(common, &case, &past.title, &past.notes, &past.fields));
+    }
+    let chosen = choose(common, &args.run)
+        .map_err(|failure| failure.hint("`--input` judges a file, and `--since` two target groups without a run"))?;
+    let progress = &chosen.progress;
+    let plan = &progress.header.plan;
+    let case = Case::new(args.asked(progress.seen.ledger(plan)), progress.seen.origin(plan));
+    let stage = progress.judged.as_ref().map_or(progress.stage, |judged| judged.stage);
+    let last = progress.judged.as_ref().map(
+        |judged| json!({ "at": judged.at, "verdict": judged.judgement.verdict, "reason": judged.judgement.reason }),
+    );
+    let fields = [
+        ("run", json!(progress.header.run)),
+        ("state", json!(progress.state())),
+        ("stage", json!(stage)),
+        ("stages", json!(progress.stages())),
+        ("begin", json!(case.begin)),
+        ("gate", json!(last)),
+    ];
+    let title = title(progress, &case, stage);
+    Ok(tell(common, &case, &title, &notes(progress, &case), &fields))
 }
 
-/// A side that is absent or `null` was not reported.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Minute {
-    #[serde(default)]
-    green: Option<Reported>,
-    #[serde(default)]
-    blue: Option<Reported>,
+impl JudgeArgs {
+    /// The ledger, with what is asked about.
+    fn asked(&self, mut ledger: Ledger) -> Ledger {
+        if let Some(chance) = self.false_rollback {
+            ledger.false_rollback = chance;
+        }
+        if let Some(phi) = self.phi {
+            ledger.metrics.iter_mut().for_each(|metric| metric.phi = phi);
+        }
+        ledger
+    }
 }
 
-impl Default for Input {
-    fn default() -> Input {
-        Input {
-            planned_minutes: 60,
-            stage_starts: vec![0, 12],
-            false_rollback: 0.01,
-            rho0: Margin::ERRORS.ratio,
-            delta0: Margin::ERRORS.floor,
-            phi: 1.0,
-            hard_limit: None,
-            minutes: None,
+fn tell(common: &Common, case: &Case, title: &str, notes: &[String], fields: &[(&str, Value)]) -> Outcome {
+    match common.form() {
+        Form::Text => {
+            let title = if title.is_empty() { String::new() } else { format!("{title}\n") };
+            let notes: String = notes.iter().map(|note| format!("  {note}\n")).collect();
+            out(format!("{title}{}{notes}", case.text()).trim_end());
+        }
+        Form::Json | Form::Events => {
+            let mut object = case.object();
+            for (name, value) in fields {
+                object[*name] = value.clone();
+            }
+            out(&object.to_string());
         }
     }
+    Outcome::Ok
 }
 
-pub(super) fn judge(common: &Common, input: &Path, what_if: WhatIf) -> Result<Outcome, Failure> {
-    let ledger = read(input, what_if)?;
-    let course = Course::of(&ledger);
-    let changes = changes(&ledger, &course);
-    match common.form() {
-        Form::Text => out(report::text(&ledger, &course, &changes).trim_end()),
-        Form::Json | Form::Events => out(&report::object(&ledger, &course, &changes).to_string()),
-    }
-    Ok(Outcome::Ok)
-}
-
-fn read(path: &Path, what_if: WhatIf) -> Result<Ledger, Failure> {
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| {
-        Failure::usage(format!("cannot read {name}: {error}")).hint("give a file of minutes with `--input`")
-    })?;
-    let text = String::from_utf8_lossy(&bytes);
-    parse(&text, what_if).map_err(|finding| {
-        err(render(std::slice::from_ref(&finding), &name, &text, colored()).trim_end());
-        let place = finding.place.map_or_else(String::new, |p| format!(", line {}, column {}", p.line, p.column));
-        Failure::usage(format!("{name}{place}: {}", finding.message))
-    })
-}
-
-fn parse(text: &str, what_if: WhatIf) -> Result<Ledger, Box<Finding>> {
-    let wrong = |message: String| Finding::block("judge-input", message);
-    let input: Input = serde_json::from_str(text).map_err(|error| {
-        let shown = error.to_string();
-        let message = shown.rsplit_once(" at line ").map_or(shown.as_str(), |(message, _)| message);
-        let remedy = "write the file as `migrate judge --help` shows it; what was not reported is null";
-        let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-        let finding = wrong(message.to_owned()).remedy(remedy).at(place(text, error.line(), error.column()));
-        Box::new(if expected.is_empty() { finding } else { finding.evidence(format!("expected {expected}")) })
-    })?;
-    let at = |finding: Finding, field: &str| {
-        Box::new(match find(text, field) {
-            Some(place) => finding.at(place),
-            None => finding,
-        })
+/// Which minutes of which run.
+fn title(progress: &Progress, case: &Case, stage: usize) -> String {
+    let (run, state) = (&progress.header.run, progress.state());
+    let sandbox = progress.header.sandbox.as_ref().map_or("", |_| "sandbox, ");
+    let minutes = match (case.ledger.minutes.len(), case.begin) {
+        (0, _) | (_, None) => "no minute seen yet".to_owned(),
+        (minutes, Some(begin)) => format!("{minutes} min from {}", begin.format("%F %H:%M UTC")),
     };
-    let Some(minutes) = input.minutes else {
-        let missing = wrong("the field `minutes` is missing".to_owned());
-        return Err(Box::new(missing.remedy("give the minutes in order, from the run's first")));
-    };
-    if minutes.len() > MINUTES_MAX {
-        let many = wrong(format!("{} minutes are more than a run can have ({MINUTES_MAX})", minutes.len()));
-        return Err(at(many.remedy("judge at most fifteen days at once"), "minutes"));
-    }
-    if let Some(beyond) = input.stage_starts.iter().find(|start| **start >= input.planned_minutes) {
-        let late = wrong(format!("a stage starts in minute {beyond} of {} planned", input.planned_minutes));
-        let remedy = "minutes count from 0; plan as many as all stages bake together";
-        return Err(at(late.remedy(remedy), "stage_starts"));
-    }
-    let starts = Starts::planned(input.planned_minutes, &input.stage_starts);
-    let mut ledger = Ledger::of_errors(
-        what_if.false_rollback.unwrap_or(input.false_rollback),
-        starts,
-        Margin { ratio: input.rho0, floor: input.delta0 },
-        what_if.phi.unwrap_or(input.phi),
-        input.hard_limit.map(|rate| Limit { rate }),
-    );
-    for (minute, sides) in (0..).zip(minutes) {
-        ledger.enter(minute, Row::counts(sides.green.unwrap_or_default(), sides.blue.unwrap_or_default()));
-    }
-    Ok(ledger)
+    format!("{run}: {state} ({sandbox}stage {stage} of {}), {minutes}", progress.stages())
 }
 
-/// The word that ends where the parser stopped; `column` counts bytes.
-fn place(text: &str, line: usize, column: usize) -> Place {
-    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let mut end = (before + column).min(text.len());
-    while !text.is_char_boundary(end) {
-        end += 1;
+/// What the evidence alone does not say.
+fn notes(progress: &Progress, case: &Case) -> Vec<String> {
+    let mut notes = Vec::new();
+    let begun = &case.ledger.starts.begun;
+    if begun.len() > 1 {
+        let stages: Vec<String> = (1..)
+            .zip(begun)
+            .map(|(stage, minute)| format!("{stage} ({}) in minute {}", progress.header.plan.share(stage), minute + 1))
+            .collect();
+        notes.push(format!("stages began: {}", stages.join(", ")));
     }
-    let word = |c: char| c.is_alphanumeric() || "_.+-".contains(c);
-    let (head, mut start) = (&text[before.min(end)..end], end);
-    let inner = head.trim_end_matches(['"', ',', '}', ']', ' ']);
-    let length: usize = inner.chars().rev().take_while(|c| word(*c)).map(char::len_utf8).sum();
-    if length > 0 {
-        end = before + inner.len();
-        start = end - length;
-    } else if let Some(last) = head.chars().next_back() {
-        start = end - last.len_utf8();
+    if progress.header.plan.counted() == Counted::Nothing && case.ledger.metrics.is_empty() {
+        notes.push("nothing of this run is counted: its tasks and alarms are the gate".to_owned());
     }
-    Place { line: line.max(1), column: text[before..start].chars().count() + 1, start, end }
-}
-
-/// Where a field of the object is named.
-fn find(text: &str, field: &str) -> Option<Place> {
-    let start = text.find(&format!("\"{field}\""))? + 1;
-    let line = text[..start].matches('\n').count() + 1;
-    let first = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    Some(Place { line, column: text[first..start].chars().count() + 1, start, end: start + field.len() })
-}
-
-fn within<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    allowed: impl Fn(f64) -> bool,
-    expected: &str,
-) -> Result<f64, D::Error> {
-    let number = f64::deserialize(deserializer)?;
-    if number.is_finite() && allowed(number) {
-        return Ok(number);
+    if let Some(judged) = &progress.judged
+        && (judged.judgement.verdict != case.course.verdict
+            || !judged.judgement.reason.starts_with(&case.course.reason))
+    {
+        let (verdict, at) = (judged.judgement.verdict.words(), judged.at.format("%F %H:%M UTC"));
+        notes.push(format!("the whole gate said at {at}: {verdict}: {}", judged.judgement.reason));
     }
-    Err(serde::de::Error::custom(format!("{number} is not {expected}")))
-}
-
-fn chance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    within(deserializer, |chance| chance > 0.0 && chance < 1.0, "a chance between 0 and 1")
-}
-
-fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    within(deserializer, |factor| factor >= 1.0, "a factor of at least 1")
-}
-
-fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    within(deserializer, |rate| (0.0..=1.0).contains(&rate), "a rate from 0 to 1")
-}
-
-fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    let limit = Option::<f64>::deserialize(deserializer)?;
-    if limit.is_none_or(|rate| rate > 0.0 && rate <= 1.0) {
-        return Ok(limit);
-    }
-    Err(serde::de::Error::custom(format!("{} is not a rate above 0 and up to 1", limit.unwrap_or_default())))
-}
-
-fn minutes_of_a_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let minutes = u32::deserialize(deserializer)?;
-    if minutes >= 1 {
-        return Ok(minutes);
-    }
-    Err(serde::de::Error::custom("a run has at least one planned minute"))
+    notes
 }
 
 /// A chance as people write it: `5%` or `0.05`.
-pub(super) fn read_chance(text: &str) -> Result<f64, String> {
+fn read_chance(text: &str) -> Result<f64, String> {
     let (digits, scale) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
     let chance = digits.trim().parse::<f64>().map_err(|_| "write a chance such as 5% or 0.05".to_owned())? / scale;
     if chance > 0.0 && chance < 1.0 { Ok(chance) } else { Err("a chance lies between 0% and 100%".to_owned()) }
 }
 
 /// A phi of `--phi`.
-pub(super) fn read_phi(text: &str) -> Result<f64, String> {
+fn read_phi(text: &str) -> Result<f64, String> {
     let phi = text.parse::<f64>().map_err(|_| "write a number such as 3".to_owned())?;
     if phi.is_finite() && phi >= 1.0 { Ok(phi) } else { Err("phi is at least 1: independent failures".to_owned()) }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chances_and_phis_by_table() {
+        for (text, chance) in
+            [("5%", Some(0.05)), ("0.05", Some(0.05)), ("0", None), ("100%", None), ("x", None), ("NaN", None)]
+        {
+            assert_eq!(read_chance(text).ok(), chance, "{text}");
+        }
+        for (text, phi) in [("3", Some(3.0)), ("1", Some(1.0)), ("0.9", None), ("inf", None), ("-", None)] {
+            assert_eq!(read_phi(text).ok(), phi, "{text}");
+        }
+    }
+}

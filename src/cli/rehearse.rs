@@ -1,7 +1,7 @@
 //! `migrate rehearse`: the whole run on the simulated cloud, in virtual time.
 
 use super::assess::{look, refusal, show};
-use super::drive::finish_run;
+use super::drive::{explain, finish_run};
 use super::site::{Site, ear};
 use super::start::families_refused;
 use super::{Common, PlaybookArgs, playbook};
@@ -55,6 +55,7 @@ pub(super) fn rehearse(
                 progress.last.0
             ));
             out(&format!("  {}", ending.reason));
+            explain(&progress);
         }
         Form::Json => out(&object(&ending, &progress).to_string()),
         Form::Events => {}

@@ -13,6 +13,7 @@ use crate::journal::progress::{Phase, Progress};
 use crate::journal::store::{self, RunStore};
 use crate::playbook::Playbook;
 use crate::report::history::{object as event_object, sentence};
+use crate::report::judge::Case;
 use crate::report::outcome::{Failure, Outcome, Verb, ending, green_share, object};
 use crate::report::words::Words;
 use crate::report::{Form, out};
@@ -161,6 +162,16 @@ fn status_text(progress: &Progress, reason: &str, next: Option<&str>) -> String 
         line("verdict", format!("{} at {}", judgement.verdict.words(), judged.at.format("%F %T UTC")));
         if let Some(counts) = words.counts(&judgement.tally).filter(|_| judgement.tally.minutes > 0) {
             line("counts", counts);
+        }
+        if let Some(case) = Case::weighed(progress) {
+            let mut name = "evidence";
+            for metric in case.sparklines() {
+                line(std::mem::take(&mut name), metric);
+            }
+            name = "what if";
+            for sentence in case.sentences() {
+                line(std::mem::take(&mut name), sentence);
+            }
         }
     }
     if let Some(bake) = &progress.bake {

@@ -4,16 +4,21 @@
 //! The universe is data; this module adds what data lacks: mutual exclusion, a file that outlives
 //! the process, and the ear for a signal. Waiting is free. It knows nothing of runs and journals.
 
+mod answers;
 mod balancers;
+mod day;
 mod discovered;
 mod domain;
 mod ecs;
 mod elb;
+mod episodes;
 mod estate;
 mod faults;
 #[cfg(test)]
 mod fixture;
 mod levels;
+mod metrics;
+mod monitoring;
 mod names;
 mod network;
 mod notices;
@@ -39,8 +44,10 @@ use chrono::{DateTime, Duration, Utc};
 pub use balancers::{Departed, SimBalancer};
 pub use ecs::{Rollout, SimService};
 pub use elb::{SimGroup, SimRoute};
+pub use episodes::{Episode, Mood, Side};
 pub use faults::{CallLog, Fault, FaultAt, FaultKind};
-pub use levels::SimLevel;
+pub use levels::{Counting, SimLevel};
+pub use monitoring::{Absurd, Disturbance, DisturbanceKind};
 pub use names::{SimChange, SimNames, SimZone};
 pub use notices::SimMessage;
 pub use registries::SimRegistry;
@@ -53,8 +60,8 @@ pub use tasks::{SimTask, TaskStop};
 pub use traffic::{Epoch, Flow, Traffic, split};
 pub use universe::{Blue, Knobs, Lagging, OUR_TAG, SimTaskDefinition, Universe, Violation, ViolationKind};
 
+use self::answers::Memo;
 use self::store::Store;
-use self::traffic::Memo;
 use super::{
     Cause, Cloud, CloudError, Day, DayWindow, Identity, NewRule, NewScaling, NewService, NewTargetGroup,
     NewTaskDefinition, RouteWrite, Sight, Watch,
@@ -210,8 +217,8 @@ impl Clock for Sim {
 }
 
 impl Cloud for Sim {
-    fn day(&self, _window: &DayWindow) -> Result<Day, CloudError> {
-        Ok(Day::default())
+    fn day(&self, window: &DayWindow) -> Result<Day, CloudError> {
+        self.verb(metrics::GET_METRICS, |universe, memo| universe.read(metrics::GET_METRICS, |u| u.day(window, memo)))
     }
 
     fn identity(&self) -> Result<Identity, CloudError> {
@@ -268,7 +275,7 @@ impl Cloud for Sim {
                 sight.alarms = Some(universe.read(DESCRIBE_ALARMS, |u| u.alarms_named(&watch.alarms)));
             }
             if let Some(window) = &watch.metrics {
-                sight.metrics = Some(universe.read(traffic::GET_METRICS, |u| u.metrics(window, memo)));
+                sight.metrics = Some(universe.read(metrics::GET_METRICS, |u| u.metrics(window, memo)));
             }
             Ok(sight)
         })

@@ -5,32 +5,33 @@
 
 use super::count::Pair;
 use super::course::Course;
-use super::ledger::{Ledger, Metric, Row, Test};
+use super::ledger::{Direction, Ledger, Metric, Row, Test};
 use super::trial::{BETTORS, FAST_FALSE_ROLLBACK, WARNING};
 
 pub(super) fn condemned(ledger: &Ledger, course: &Course, minute: usize) -> String {
     let numbers = with_the_worst(ledger, course, minute + 1);
     let evidence = course.evidence.get(minute).copied().unwrap_or_default();
-    let needed = -ledger.false_rollback.ln();
+    let (needed, phi) = (-ledger.false_rollback.ln(), phi(ledger, course));
     if evidence.slow >= needed {
-        let (found, needed, declared) = (odds(evidence.slow), odds(needed), ledger.false_rollback * 100.0);
+        let (found, needed, declared) = (odds(evidence.slow), odds(needed), percent_of(ledger.false_rollback));
         format!(
-            "{numbers}; the evidence against green is {found}, and a rollback at a declared chance of {declared}% needs {needed}"
+            "{numbers}; evidence against green {found}, a rollback at a declared chance of {declared} needs {needed}{phi}"
         )
     } else {
         let (found, needed) = (odds(evidence.fast), odds(-FAST_FALSE_ROLLBACK.ln()));
         format!(
-            "{numbers}; the evidence of few minutes against green is {found}, and a rollback by few minutes needs {needed}"
+            "{numbers}; evidence of few minutes against green {found}, a rollback by few minutes needs {needed}{phi}"
         )
     }
 }
 
 pub(super) fn suspicious(ledger: &Ledger, course: &Course) -> String {
     format!(
-        "{}; the evidence against green is {}: too much to go on (from {WARNING}) and too little to roll back (from {})",
+        "{}; evidence against green {}: too much to go on (from {WARNING}), too little to roll back (from {}){}",
         with_the_worst(ledger, course, course.evidence.len()),
         now(course),
-        odds(-ledger.false_rollback.ln())
+        odds(-ledger.false_rollback.ln()),
+        phi(ledger, course)
     )
 }
 
@@ -42,7 +43,7 @@ pub(super) fn shared(ledger: &Ledger, course: &Course, metric: usize) -> String 
 pub(super) fn healthy(ledger: &Ledger, course: &Course) -> String {
     let numbers = course.driver.map(|index| numbers(ledger, course, index)).unwrap_or_default();
     let needed = odds(-ledger.false_rollback.ln());
-    format!("{numbers}; the evidence against green is {}, and a rollback needs {needed}", now(course))
+    format!("{numbers}; evidence against green {} of {needed}{}", now(course), phi(ledger, course))
 }
 
 pub(super) fn nothing_compared(ledger: &Ledger) -> String {
@@ -52,15 +53,14 @@ pub(super) fn nothing_compared(ledger: &Ledger) -> String {
     };
     let (green, blue) = (requests(|p| p.green.requests), requests(|p| p.blue.requests));
     let impossible = ledger.minutes.iter().any(Row::impossible);
+    let noun = ledger.counted.noun();
     match (green > 0.0, blue > 0.0) {
         _ if ledger.minutes.is_empty() => "no minute has been seen".to_owned(),
-        (true, false) => {
-            format!("green answered {} requests and blue none: there is nothing to compare", number(green))
-        }
-        (false, true) => format!("green answered no request while blue answered {}", number(blue)),
-        (true, true) => "green and blue never answered requests in the same minute".to_owned(),
+        (true, false) => format!("green had {} {noun} and blue none: there is nothing to compare", number(green)),
+        (false, true) => format!("green had no {noun} while blue had {}", number(blue)),
+        (true, true) => format!("green and blue never had {noun} in the same minute"),
         (false, false) if impossible => "only impossible numbers were reported".to_owned(),
-        (false, false) => "no requests were seen".to_owned(),
+        (false, false) => format!("no {noun} were seen"),
     }
 }
 
@@ -71,12 +71,22 @@ pub fn numbers(ledger: &Ledger, course: &Course, index: usize) -> String {
     };
     let minutes = track.minutes;
     match metric.test {
-        Test::Beside(_) | Test::Against(_) => {
-            format!("{} over {}, phi {:.2}", described(metric), rates(&track.seen, minutes), metric.phi)
+        Test::Beside(_) | Test::Against(_) => format!("{}: {} in {minutes} min", described(metric), rates(&track.seen)),
+        Test::LevelBeside { ratio, worse } => {
+            let than = match worse {
+                Direction::Higher => format!("above {ratio} x blue"),
+                Direction::Lower => format!("below blue / {ratio}"),
+            };
+            format!("{}: green {than} in {} of {minutes} min", metric.name, track.against)
         }
-        Test::LevelBeside { .. } => {
-            format!("{}: {} of {minutes} minutes speak against green", described(metric), track.against)
-        }
+    }
+}
+
+/// The driver's phi, as the end of a sentence; levels have none.
+fn phi(ledger: &Ledger, course: &Course) -> String {
+    match course.driver.and_then(|index| ledger.metrics.get(index)) {
+        Some(metric) if metric.counted() => format!(" (phi {:.1})", metric.phi),
+        _ => String::new(),
     }
 }
 
@@ -86,7 +96,7 @@ fn with_the_worst(ledger: &Ledger, course: &Course, end: usize) -> String {
     let Some(index) = course.driver else { return String::new() };
     let numbers = numbers(ledger, course, index);
     match ledger.metrics.get(index).and_then(|metric| worst_stretch(ledger, metric, end)) {
-        Some((minutes, seen)) => format!("{numbers}; in the last {}", rates(&seen, minutes)),
+        Some((minutes, seen)) => format!("{numbers}; in the last {minutes} min {}", rates(&seen)),
         None => numbers,
     }
 }
@@ -127,10 +137,10 @@ fn described(metric: &Metric) -> String {
     }
 }
 
-fn rates(seen: &Pair, minutes: u32) -> String {
+fn rates(seen: &Pair) -> String {
     let (green, blue) = (&seen.green, &seen.blue);
     format!(
-        "{minutes} min: green {} ({} of {}), blue {} ({} of {})",
+        "green {} ({} of {}), blue {} ({} of {})",
         percent(green.rate()),
         number(green.bad),
         number(green.requests),
@@ -144,6 +154,12 @@ fn percent(fraction: f64) -> String {
     format!("{:.2}%", fraction * 100.0)
 }
 
+/// A declared chance, with no more digits than it has.
+fn percent_of(chance: f64) -> String {
+    let text = format!("{:.4}", chance * 100.0);
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// A count as people write it: a fraction only where there is one.
 fn number(count: f64) -> String {
     if count.fract() == 0.0 { format!("{count:.0}") } else { format!("{count:.1}") }
@@ -155,7 +171,7 @@ pub fn odds(log: f64) -> String {
         _ if log >= 1e5f64.ln() => format!("10^{:.0}", (log / std::f64::consts::LN_10 + 1e-9).floor()),
         _ if log >= 100f64.ln() - 1e-9 => format!("{:.0}", log.exp()),
         _ if log >= 0.1f64.ln() => format!("{:.1}", log.exp()),
-        _ => "less than 0.1".to_owned(),
+        _ => "under 0.1".to_owned(),
     }
 }
 
@@ -165,14 +181,9 @@ mod tests {
 
     #[test]
     fn odds_by_table() {
-        for (evidence, text) in [
-            (0.01f64, "less than 0.1"),
-            (1.0, "1.0"),
-            (12.34, "12.3"),
-            (100.0, "100"),
-            (4321.0, "4321"),
-            (2.5e6, "10^6"),
-        ] {
+        for (evidence, text) in
+            [(0.01f64, "under 0.1"), (1.0, "1.0"), (12.34, "12.3"), (100.0, "100"), (4321.0, "4321"), (2.5e6, "10^6")]
+        {
             assert_eq!(odds(evidence.ln()), text);
         }
         assert_eq!(odds(1e6f64.ln()), "10^6");

@@ -145,7 +145,7 @@ impl Course {
         (self.verdict, self.reason) = if let Some(minute) = self.condemned {
             (Verdict::Degraded, account::condemned(ledger, self, minute))
         } else if let Some(silence) = Silence::of(ledger) {
-            (Verdict::CannotSee, silence.sentence())
+            (Verdict::CannotSee, silence.sentence(ledger.counted.noun()))
         } else if let Some(metric) = shared {
             (Verdict::NotEnoughEvidence, account::shared(ledger, self, metric))
         } else if suspicious {

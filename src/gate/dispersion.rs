@@ -14,10 +14,18 @@
 //! with x_jz the bad requests of zone z in minute j, S_j those of all zones, q_jz the zone's share of the
 //! minute's requests: observed over expected variance of a multinomial, with the weight of ten expected
 //! failures on 2.
+//!
+//! **In time.** Where green is compared with blue in the minutes before, what hits all zones at once does
+//! not cancel, be it a noisy minute or the time of the day. There phi is measured as green is going to be
+//! compared: neighbouring stretches of a day, of a length up to the run's, stand for the zones
+//! ([`in_time`]). That bounds what an ordinary day does to the evidence: a stretch that differs from its
+//! neighbour as much as they use to is worth about one failure's luck. And where a day has one zone only,
+//! its neighbouring minutes say whether failures come in clusters; never less than 2.
 
 use serde::{Deserialize, Serialize};
 
 use super::count::{Count, Reported};
+use crate::inventory::STRETCHES;
 
 /// Where there is one zone, or no history.
 pub const UNKNOWN: f64 = 2.0;
@@ -54,13 +62,42 @@ impl Dispersion {
         }
     }
 
+    /// Whether there were zones to compare.
+    pub fn compared(&self) -> bool {
+        self.zones >= 2
+    }
+
     /// At least 1.
     pub fn phi(&self) -> f64 {
-        if self.zones < 2 {
+        if !self.compared() {
             return UNKNOWN;
         }
         ((self.observed + PRIOR_OBSERVED) / (self.expected + PRIOR_EXPECTED)).max(INDEPENDENT)
     }
+}
+
+/// How much neighbouring stretches of a day's minutes differ, for each length of [`STRETCHES`]; each at
+/// least 1, and 2 where the day is too short to say. Stretches overlap by three quarters, so that no hour
+/// decides where they are cut.
+pub fn in_time(minutes: &[Option<Count>]) -> [f64; STRETCHES.len()] {
+    let mut sums = vec![Count::default()];
+    for minute in minutes {
+        let mut sum = *sums.last().unwrap_or(&Count::default());
+        sum += minute.unwrap_or_default();
+        sums.push(sum);
+    }
+    let between = |from: usize, to: usize| {
+        let (from, to) = (&sums[from], &sums[to]);
+        Reported::new(to.requests - from.requests, to.bad - from.bad)
+    };
+    STRETCHES.map(|stretch| {
+        let stretch = stretch as usize;
+        let mut dispersion = Dispersion::default();
+        for middle in (stretch..sums.len().saturating_sub(stretch)).step_by((stretch / 4).max(1)) {
+            dispersion.add(&[between(middle - stretch, middle), between(middle, middle + stretch)]);
+        }
+        dispersion.phi()
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +130,33 @@ mod tests {
         assert!((phi(&[&odd]) - 38.0 / 15.0).abs() < 1e-12, "an impossible zone is left out");
     }
 
+    #[test]
+    fn in_time_by_hand() {
+        let count = |requests, bad| Some(Count::new(requests, bad));
+        assert_eq!(in_time(&[]), [2.0; 5], "no day");
+        assert_eq!(in_time(&[None; 1440]), [2.0; 5], "nothing was reported");
+        let even = vec![count(1000.0, 10.0); 1440];
+        assert_eq!(in_time(&even), [1.0; 5]);
+        // Every other minute has all failures: neighbours differ by (20 - 10)^2 x 2 = 200, expected 10.
+        let odd: Vec<_> = (0..1440).map(|m| count(1000.0, if m % 2 == 0 { 20.0 } else { 0.0 })).collect();
+        let found = in_time(&odd);
+        assert!((found[0] - 20.0).abs() < 0.1, "{found:?}");
+        assert!(found[2] < 1.5 && found[4] == 1.0, "long stretches are alike: {found:?}");
+        // Noon has more than midnight: only long stretches see it.
+        let curve: Vec<_> = (0..1440)
+            .map(|m| count(1000.0, 10.0 + 3.0 * (std::f64::consts::TAU * f64::from(m) / 1440.0).sin()))
+            .collect();
+        let found = in_time(&curve);
+        assert!(found[0] == 1.0 && found[4] > found[3] && found[3] > found[2] && found[4] > 10.0, "{found:?}");
+    }
+
     proptest! {
+        #[test]
+        fn any_day_has_its_stretches(minutes in proptest::collection::vec(proptest::option::of((0.0f64..1e15, 0.0f64..1e15)), 0..600)) {
+            let minutes: Vec<Option<Count>> = minutes.iter().map(|m| m.map(|(n, x)| Count::new(n, x))).collect();
+            prop_assert!(in_time(&minutes).iter().all(|phi| *phi >= 1.0));
+        }
+
         #[test]
         fn any_history_has_a_phi(minutes in proptest::collection::vec(proptest::collection::vec((any::<f64>(), any::<f64>()), 0..4), 0..8)) {
             let slices: Vec<&[(f64, f64)]> = minutes.iter().map(Vec::as_slice).collect();

@@ -74,33 +74,35 @@ impl Next {
         critical_rate(self.accepted_failures, &Traffic { share: self.share, ..*before })
     }
 
-    /// What this stage asks of the one before it, where that one is as expected and green spotless; `None`
-    /// where green has no requests.
-    pub fn asks_of_clean(&self, before: &Traffic) -> Option<Clean> {
+    /// What this stage asks of the one before it, where that one is as expected and green spotless: by the
+    /// end of its bake, when the judge asks, or by as much later as it takes. `None` where green has no
+    /// requests.
+    pub fn asks_of_clean(&self, before: &Traffic, bake_minutes: f64) -> Option<Clean> {
         let critical = self.critical(before);
         let (green, blue) = (before.green_requests(), before.blue_requests());
-        let suffices = |minutes: f64| {
+        if green <= 0.0 {
+            return None;
+        }
+        let asked = |minutes: f64| {
             let seen = Pair {
                 green: Count::new(green * minutes, 0.0),
                 blue: Count::new(blue * minutes, blue * minutes * before.blue_rate),
             };
-            Exposure::of(&seen, &before.margin, critical).suffices()
+            Exposure::of(&seen, &before.margin, critical)
         };
-        if suffices(0.0) {
-            return Some(Clean { requests: 0.0, minutes: 0.0 });
+        // What suffices once goes on to suffice, because a clean green's bound falls at least as fast as
+        // blue's; and for the floor this is enough, whatever blue does.
+        let mut enough = bake_minutes.max(1.01 * CLEAN / (before.margin.ratio * before.margin.floor) / green);
+        let mut few = bake_minutes;
+        if asked(bake_minutes).suffices() {
+            enough = bake_minutes;
         }
-        if green <= 0.0 {
-            return None;
-        }
-        // Enough for the floor, whatever blue does; and what suffices once goes on to suffice, because
-        // a clean green's bound falls at least as fast as blue's.
-        let (mut few, mut enough) =
-            (0.0, 1.01 * CLEAN / (before.margin.ratio * before.margin.floor).max(critical) / green);
-        for _ in 0..60 {
+        while enough - few > 1e-6 * enough {
             let middle = f64::midpoint(few, enough);
-            if suffices(middle) { enough = middle } else { few = middle }
+            if asked(middle).suffices() { enough = middle } else { few = middle }
         }
-        Some(Clean { requests: green * enough, minutes: enough })
+        let requests = asked(enough).clean_requests();
+        Some(Clean { requests, minutes: requests / green })
     }
 }
 

@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Counted;
 use super::combination::{Role, weights};
 use super::count::{Count, Pair, Reported};
 use super::limit::Limit;
@@ -23,6 +24,9 @@ pub struct Ledger {
     /// The declared chance that a healthy green is rolled back by bad luck, over the whole run; between 0
     /// and 1.
     pub false_rollback: f64,
+    /// What the load balancers count, for sentences.
+    #[serde(default)]
+    pub counted: Counted,
     pub starts: Starts,
     /// Names of what is counted, in the order of [`Row::readings`].
     pub series: Vec<String>,
@@ -101,7 +105,8 @@ impl Ledger {
             cold_minutes: 0,
         });
         let metrics = metrics.collect();
-        Ledger { false_rollback, starts, series: vec!["errors".to_owned()], metrics, minutes: Vec::new() }
+        let counted = Counted::Requests;
+        Ledger { false_rollback, counted, starts, series: vec!["errors".to_owned()], metrics, minutes: Vec::new() }
     }
 
     /// Enters a minute, or enters it again where it was revised. Minutes between that were never reported
@@ -116,6 +121,13 @@ impl Ledger {
         }
         self.minutes[at] = row;
         true
+    }
+}
+
+impl Metric {
+    /// Whether it counts bad ones of all, rather than comparing levels.
+    pub fn counted(&self) -> bool {
+        matches!(self.test, Test::Beside(_) | Test::Against(_))
     }
 }
 

@@ -139,7 +139,8 @@ impl Traffic {
         Some(slow.min(fast).max(1.0))
     }
 
-    fn prospect(&self, green_rate: f64) -> Prospect {
+    /// What to expect of this rate of bad requests on green, 0 to 1.
+    pub fn prospect(&self, green_rate: f64) -> Prospect {
         let minutes = self.minutes_to_detect(green_rate).map(|minutes| minutes + LAG_MINUTES);
         let failed_requests = minutes.map(|minutes| minutes * self.green_requests() * green_rate);
         Prospect { green_rate, minutes, failed_requests }

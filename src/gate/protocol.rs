@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-use super::Baseline;
 use super::count::Reported;
 use super::ledger::{Ledger, Metric, Reading, Row};
 use super::minute::{Counts, Minute};
 use super::tail::enough_for;
 use super::trial::Starts;
+use super::{Baseline, Counted};
 
 /// How many times blue's part of requests without an answer green's must be, and by how much beyond that,
 /// to be what the load balancer's own errors come from.
@@ -25,6 +25,7 @@ const UNANSWERED_FLOOR: f64 = 0.01;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protocol {
     pub baseline: Baseline,
+    pub counted: Counted,
     /// The declared chance that a healthy green is rolled back by bad luck; between 0 and 1.
     pub false_rollback: f64,
     /// Minutes that the stages take together; at least 1.
@@ -167,7 +168,7 @@ impl Protocol {
 
     /// The first minute that is judged: the one in which traffic first moved, or, where green is compared
     /// with the past, the first in which all of it had.
-    fn origin(&self, begun: &[Begun]) -> Option<DateTime<Utc>> {
+    pub fn origin(&self, begun: &[Begun]) -> Option<DateTime<Utc>> {
         let first = begun.first()?;
         match self.baseline {
             Baseline::Beside => Some(floor(first.intended)),
@@ -179,6 +180,7 @@ impl Protocol {
     pub fn ledger(&self, seen: Observed) -> Ledger {
         let mut ledger = Ledger {
             false_rollback: self.false_rollback,
+            counted: self.counted,
             starts: self.starts(),
             series: self.series.iter().map(Series::name).collect(),
             metrics: self.metrics.clone(),
@@ -245,7 +247,15 @@ mod tests {
             cold_minutes: 0,
         };
         let metrics = series.iter().map(Series::name).enumerate().map(metric).collect();
-        Protocol { baseline, false_rollback: 0.01, planned_minutes: 60, stages: 2, series, metrics }
+        Protocol {
+            baseline,
+            counted: Counted::Requests,
+            false_rollback: 0.01,
+            planned_minutes: 60,
+            stages: 2,
+            series,
+            metrics,
+        }
     }
 
     fn counts(requests: f64, bad: f64) -> Counts {

@@ -4,6 +4,7 @@
 //! combination, its margin, its phi from blue's last day, the minutes it leaves out) is said here once, so
 //! that the promise is measured with the very questions that runs ask. It knows no playbook and no minute.
 
+use super::Counted;
 use super::combination::{Role, weights};
 use super::ledger::{Direction, Metric, Test};
 use super::limit::Limit;
@@ -29,8 +30,15 @@ impl Question {
     }
 
     /// Failures beside blue's.
-    pub fn errors(margin: Margin, past: Past) -> Question {
-        Question::new(Series::Errors, Role::Errors, Test::Beside(margin), past)
+    pub fn errors(counted: Counted, margin: Margin, past: Past) -> Question {
+        let name = if counted == Counted::Flows { "resets" } else { "errors" }.to_owned();
+        Question { name, ..Question::new(Series::Errors, Role::Errors, Test::Beside(margin), past) }
+    }
+
+    /// The same question by another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Question {
+        Question { name: name.to_owned(), ..self }
     }
 
     /// Failures against a limit.
@@ -103,9 +111,12 @@ mod tests {
 
     #[test]
     fn a_series_is_taken_once_and_weights_add_up() {
-        let past = Past { rate: 0.001, phi: 3.0 };
+        let past = Past { rate: 0.001, phi: 3.0, ..Past::default() };
         let slow = [Slow { bound: 0.2, past }, Slow { bound: 0.4, past: Past { phi: 0.2, ..past } }];
-        let mut asked = vec![Question::errors(Margin::ERRORS, past), Question::limit(Limit::from_history(0.001), past)];
+        let mut asked = vec![
+            Question::errors(Counted::Requests, Margin::ERRORS, past),
+            Question::limit(Limit::from_history(0.001), past),
+        ];
         asked.extend(Question::slow(slow));
         asked.push(Question::client_errors(past));
         asked.push(Question::level("depth".to_owned(), 1.5, Direction::Higher, Some(0.1)));

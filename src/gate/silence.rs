@@ -53,18 +53,15 @@ impl Silence {
         None
     }
 
-    pub fn sentence(&self) -> String {
+    /// What is silent; `noun` is what is counted.
+    pub fn sentence(&self, noun: &str) -> String {
         match self {
             Silence::Both { minutes } => format!("no data for green or blue in the last {minutes} minutes"),
             Silence::Green { minutes, blue_requests } => {
-                format!(
-                    "no data for green in the last {minutes} minutes while blue answered {blue_requests:.0} requests"
-                )
+                format!("no data for green in the last {minutes} minutes while blue had {blue_requests:.0} {noun}")
             }
             Silence::Blue { minutes, green_requests } => {
-                format!(
-                    "no data for blue in the last {minutes} minutes while green answered {green_requests:.0} requests"
-                )
+                format!("no data for blue in the last {minutes} minutes while green had {green_requests:.0} {noun}")
             }
         }
     }

@@ -35,6 +35,7 @@ fn protocol(baseline: Baseline) -> Protocol {
         cold_minutes: 0,
     };
     Protocol {
+        counted: Counted::Requests,
         baseline,
         false_rollback: 0.01,
         planned_minutes: 60,

@@ -99,6 +99,11 @@ impl Seen {
         before
     }
 
+    /// The start of the first minute that is judged; `None` before green had any traffic.
+    pub fn origin(&self, plan: &Plan) -> Option<DateTime<Utc>> {
+        plan.protocol().origin(&self.begun)
+    }
+
     /// What is judged.
     pub fn ledger(&self, plan: &Plan) -> Ledger {
         plan.protocol().ledger(Observed { minutes: &self.minutes, begun: &self.begun })

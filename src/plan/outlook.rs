@@ -16,6 +16,9 @@ use crate::traffic::Share;
 
 use super::Plan;
 
+/// Rates of failures on green that people ask about where traffic is low.
+const FAULTS: [f64; 2] = [0.5, 0.05];
+
 /// What to expect of a run's judge.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outlook {
@@ -48,7 +51,11 @@ pub struct Basis {
     pub blue_rate: f64,
     /// By how much failures came in clusters; at least 1.
     pub phi: f64,
-    /// A green that fails less often is healthy.
+    /// Times blue's rate and `floor` that a healthy green may fail.
+    pub ratio: f64,
+    /// Rate that is added to blue's.
+    pub floor: f64,
+    /// A green that fails less often than this is healthy, where blue is as it was.
     pub healthy_rate: f64,
     pub hard_limit: Option<f64>,
     /// Whether the playbook sets the limit; otherwise it comes from the last day.
@@ -93,10 +100,12 @@ pub struct StageOutlook {
     pub compared: bool,
     /// For 2, 5 and 10 times blue's rate, and for a total outage.
     pub prospects: [Prospect; 4],
+    /// For half of all requests, and for one in twenty: what little traffic still shows.
+    pub faults: [Prospect; 2],
     /// The lowest rate of failures that is expected to be seen within the bake; `None` where not even a
     /// total outage is.
     pub smallest_seen: Option<f64>,
-    /// What the stage takes where no request fails; `None` for the last stage, behind which there is none.
+    /// What it takes to pass the stage where no request fails; `None` where green has no requests.
     pub needs: Option<Clean>,
 }
 
@@ -164,7 +173,11 @@ impl Plan {
         let (share, bake) = stages.get(index).map_or((Share::ALL, 0.0), |s| (s.green, s.bake.0.as_secs_f64()));
         let traffic = self.stage_traffic(share, judged);
         let bake_minutes = bake / 60.0;
-        let next = stages.get(index + 1).map(|next| self.next(next.green));
+        let needs = match stages.get(index + 1) {
+            Some(next) => self.next(next.green).asks_of_clean(&traffic, bake_minutes),
+            // Behind the last stage nothing is at stake any more.
+            None => Some(Clean { requests: 0.0, minutes: 0.0 }),
+        };
         StageOutlook {
             stage: index + 1,
             share,
@@ -172,8 +185,9 @@ impl Plan {
             green_requests_per_minute: traffic.green_requests(),
             compared: traffic.blue_requests() > 0.0,
             prospects: traffic.outlook().prospects,
+            faults: FAULTS.map(|rate| traffic.prospect(rate)),
             smallest_seen: traffic.smallest_seen(bake_minutes),
-            needs: next.and_then(|next| next.asks_of_clean(&traffic)).map(|clean| self.at_least(clean, &traffic)),
+            needs: needs.filter(|_| traffic.green_requests() > 0.0).map(|clean| self.at_least(clean, &traffic)),
         }
     }
 
@@ -202,6 +216,8 @@ impl Plan {
             requests_per_minute: day.requests_per_minute,
             blue_rate: judged.blue_rate,
             phi: judged.phi,
+            ratio: judged.margin.ratio,
+            floor: judged.margin.floor,
             healthy_rate: (judged.margin.ratio * (judged.blue_rate + judged.margin.floor)).min(1.0),
             hard_limit: judged.limit.map(|(limit, _)| limit.rate),
             limit_is_set: health.limit().is_some(),

@@ -7,6 +7,7 @@ use crate::journal::{Event, Record, Settlement};
 use crate::operation::{Drift, SCALING_RELEASED};
 use crate::plan::Plan;
 
+use super::judge::unsaid;
 use super::words::Words;
 
 /// A record as `--events` and `history --json` print it: `seq`, `at`, `event`, and its own fields.
@@ -56,7 +57,8 @@ pub fn sentence(record: &Record, plan: &Plan) -> Option<String> {
         Event::ShiftSettled { stage, outcome } => settled(&words.settled(*stage, plan.share(*stage)), outcome),
         Event::BakeBegan { stage, until } => format!("stage {stage} bakes until {}", until.format("%F %T UTC")),
         Event::Judged { judgement, .. } => {
-            format!("{}: {}", judgement.verdict.words(), judgement.reason)
+            let evidence = unsaid(judgement).map_or_else(String::new, |evidence| format!(" ({evidence})"));
+            format!("{}: {}{evidence}", judgement.verdict.words(), judgement.reason)
         }
         Event::StagePassed { stage } => format!("stage {stage} passed"),
         Event::Shifted => words.shifted().to_owned(),

@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::history::{object, sentence};
+use super::judge::{of_needed, unsaid};
 use super::words::Words;
 use super::{Form, err, out};
 use crate::execute::Observer;
@@ -131,7 +132,7 @@ fn stage(progress: &Progress) -> String {
     format!("stage {}/{} {}  ", progress.stage, progress.stages(), progress.share)
 }
 
-/// Stage, weight, bake, counts and verdict on one line.
+/// Stage, weight, bake, counts, evidence and verdict on one line.
 fn heartbeat(progress: &Progress, now: DateTime<Utc>) -> String {
     let Some(judged) = &progress.judged else { return format!("{}waiting", stage(progress)) };
     let mut text = stage(progress);
@@ -145,8 +146,16 @@ fn heartbeat(progress: &Progress, now: DateTime<Utc>) -> String {
     if let Some(counts) = counts {
         let _ = write!(text, "{counts}  ");
     }
+    let said = judged.judgement.verdict != Verdict::Healthy || uncounted;
+    let evidence = match &judged.judgement.weighed {
+        Some(weighed) if !said => Some(format!("evidence {}", of_needed(weighed))),
+        _ => unsaid(&judged.judgement),
+    };
+    if let Some(evidence) = evidence {
+        let _ = write!(text, "{evidence}  ");
+    }
     let _ = write!(text, "{}", judged.judgement.verdict.words());
-    if judged.judgement.verdict != Verdict::Healthy || uncounted {
+    if said {
         let _ = write!(text, ": {}", judged.judgement.reason);
     }
     text

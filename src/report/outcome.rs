@@ -16,6 +16,7 @@ use crate::operation::Operation;
 use crate::playbook::Shift;
 use crate::traffic::Share;
 
+use super::judge::{Case, evidence};
 use super::words::Words;
 
 /// The word for how a verb ended.
@@ -324,11 +325,14 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
             fields.insert(name.to_owned(), value);
         }
     };
+    let mut fields = evidence(progress);
     if let Some(judged) = &progress.judged {
-        add(
-            "evidence",
-            json!({ "at": judged.at, "tally": judged.judgement.tally, "healthy_hosts": judged.judgement.healthy_hosts }),
-        );
+        fields.insert("at".to_owned(), json!(judged.at));
+        fields.insert("tally".to_owned(), json!(judged.judgement.tally));
+        fields.insert("healthy_hosts".to_owned(), json!(judged.judgement.healthy_hosts));
+    }
+    if !fields.is_empty() {
+        add("evidence", Value::Object(fields));
     }
     if let Some(shift) = &progress.shift {
         // Some routes may show the new share already.
@@ -348,6 +352,18 @@ pub fn object(ending: &Ending, progress: &Progress) -> Value {
         add("savings", json!(progress.header.plan.savings()));
     }
     object
+}
+
+/// What would have changed a verdict that turned the run back or holds it, a sentence each; nothing where
+/// something other than the evidence did.
+pub fn would_change(progress: &Progress) -> Vec<String> {
+    let turned_back = progress.unwinding.as_ref().is_some_and(|(cause, _)| *cause == Cause::Gate);
+    let holds = progress.held.as_ref().is_some_and(|(why, _)| *why == HoldReason::NotEnoughEvidence);
+    if !turned_back && !holds {
+        return Vec::new();
+    }
+    let case = Case::weighed(progress).filter(|case| case.course.against);
+    case.map_or_else(Vec::new, |case| case.sentences().collect())
 }
 
 /// The run as one object, for those who are called and told.

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::outlook;
 use super::way::{way_back, writes};
 use crate::execute::owed::hooks;
 use crate::finding::Finding;
@@ -35,6 +36,7 @@ pub fn text(plan: &Plan, begins: DateTime<Utc>) -> String {
     section(&mut out, "`migrate start` prepares, and moves no traffic", &plan.prepare);
     clone_lines(&mut out, plan);
     stages(&mut out, plan, begins);
+    outlook::section(&mut out, &plan.outlook(), &plan.playbook);
     outside(&mut out, plan);
     let _ = writeln!(out, "\n`migrate rollback`, at any time before `finish`");
     for line in way_back(plan) {
@@ -261,6 +263,7 @@ pub fn object(plan: &Plan, findings: &[Finding], begins: DateTime<Utc>) -> Value
         "fingerprint": plan.fingerprint(),
         "prepare": operations(&plan.prepare),
         "schedule": plan.schedule(begins),
+        "outlook": plan.outlook(),
         "routes": plan.routes().collect::<Vec<_>>(),
         "names": plan.inventory.names,
         "finish": operations(&plan.finish),

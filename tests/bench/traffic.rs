@@ -113,7 +113,7 @@ impl Poisson {
 }
 
 /// Failures of `requests` at a rate.
-fn failures(requests: f64, rate: f64, clusters: Clusters, rng: &mut Pcg64Mcg) -> f64 {
+pub fn failures(requests: f64, rate: f64, clusters: Clusters, rng: &mut Pcg64Mcg) -> f64 {
     if requests <= 0.0 || rate <= 0.0 {
         return 0.0;
     }

@@ -2,6 +2,8 @@
 
   estate.py seed    [--rules N] [--desired N] [--sticky] [--ip-type ipv4] [--copyable] [--zone N] [--discovered A]    prints the identifiers of everything as JSON
   estate.py metrics --load-balancer D [--blue D] [--green D] [--blue-errors R] [--green-errors R] [--green-latency S] [--from MIN] [--to MIN]
+  estate.py zones   --load-balancer D --group D --zone NAME --zone NAME         blue's past by availability zone, failures in one zone at a time
+  estate.py revise  --load-balancer D --group D --minute T --requests N         so many requests more in a minute that was published before
   estate.py alarm   --name N [--state ALARM] [--composite CHILD]
   estate.py foreign --rule ARN --group ARN --weight W                          somebody else changes one weight of a rule
 
@@ -445,10 +447,49 @@ def arm(balancer, group, minutes, requests, error_rate, latency):
         point("HTTPCode_Target_2XX_Count", minute, Value=float(requests - errors))
         if errors:  # AWS publishes it only when it is not zero
             point("HTTPCode_Target_5XX_Count", minute, Value=float(errors))
-        values = [latency * factor for factor in (0.5, 0.8, 1.0, 1.3, 2.0)]
-        counts = [requests * share for share in (0.2, 0.3, 0.3, 0.15, 0.05)]
-        point("TargetResponseTime", minute, Values=values, Counts=counts)
+        point("TargetResponseTime", minute, **latencies(requests, latency))
     return points
+
+
+def zones(options):
+    """The past of a target group by zone: the same requests in each, the failures of a minute all in one of them."""
+    now = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
+    points = []
+    for n in range(-90, 0):
+        for index, zone in enumerate(options.zones):
+            members = {"AvailabilityZone": zone, "LoadBalancer": options.load_balancer, "TargetGroup": options.group}
+            dimensions = [{"Name": name, "Value": value} for name, value in members.items()]
+
+            def point(name, **value):
+                points.append({"MetricName": name, "Dimensions": dimensions, "Timestamp": now + datetime.timedelta(minutes=n), **value})
+
+            point("RequestCount", Value=options.requests)
+            point("HTTPCode_Target_4XX_Count", Value=options.client_errors)
+            if n % len(options.zones) == index:
+                point("HTTPCode_Target_5XX_Count", Value=options.failures)
+            point("TargetResponseTime", **latencies(options.requests, 0.05))
+    publish("AWS/ApplicationELB", points)
+
+
+def revise(options):
+    minute = datetime.datetime.fromisoformat(options.minute)
+    dimensions = [{"Name": "LoadBalancer", "Value": options.load_balancer}, {"Name": "TargetGroup", "Value": options.group}]
+    publish("AWS/ApplicationELB", [{"MetricName": "RequestCount", "Dimensions": dimensions, "Timestamp": minute, "Value": options.requests}])
+
+
+def publish(namespace, points):
+    client = cloudwatch()
+    for start in range(0, len(points), 1000):
+        client.put_metric_data(Namespace=namespace, MetricData=points[start : start + 1000])
+    print(json.dumps({"points": len(points)}))
+
+
+def latencies(requests, latency):
+    """One in twenty takes twice as long."""
+    return {
+        "Values": [latency * factor for factor in (0.5, 0.8, 1.0, 1.3, 2.0)],
+        "Counts": [requests * share for share in (0.2, 0.3, 0.3, 0.15, 0.05)],
+    }
 
 
 def flows(options):
@@ -465,10 +506,7 @@ def flows(options):
             point("TCP_Target_Reset_Count", options.resets, "LoadBalancer", options.load_balancer)
         point("NewFlowCount", 600.0, "TargetGroup", options.group)
         point("ActiveFlowCount", 0.0, "TargetGroup", options.group)
-    client = cloudwatch()
-    for start in range(0, len(points), 1000):
-        client.put_metric_data(Namespace="AWS/NetworkELB", MetricData=points[start : start + 1000])
-    print(json.dumps({"points": len(points)}))
+    publish("AWS/NetworkELB", points)
 
 
 # --- alarms ------------------------------------------------------------------------------------------------------------------------------------
@@ -543,6 +581,18 @@ def main():
     five.add_argument("--load-balancer", help="app/NAME/ID, as the dimension has it")
     five.add_argument("--group", required=True)
     five.add_argument("--resets", type=float, default=1.0)
+    six = verbs.add_parser("zones")
+    six.set_defaults(run=zones)
+    seven = verbs.add_parser("revise")
+    seven.set_defaults(run=revise)
+    seven.add_argument("--minute", required=True, help="its beginning, ISO 8601 with an offset")
+    for verb in (six, seven):
+        verb.add_argument("--load-balancer", required=True)
+        verb.add_argument("--group", required=True)
+        verb.add_argument("--requests", type=float, default=300)
+    six.add_argument("--zone", dest="zones", action="append", required=True)
+    six.add_argument("--failures", type=float, default=6)
+    six.add_argument("--client-errors", type=float, default=5)
     three = verbs.add_parser("alarm")
     three.set_defaults(run=alarm)
     three.add_argument("--name", required=True)

@@ -9,13 +9,14 @@ use super::lab::{Lab, SHORT, SWAP, playbook};
 
 /// A day of 20 requests a second, of which 0.1 % failed one by one.
 pub fn quiet_day() -> History {
-    let past = |rate: f64| Past { rate, phi: 1.1 };
+    let past = |rate: f64| Past { rate, phi: 1.1, ..Past::default() };
     History {
         requests_per_minute: 1200.0,
         errors: past(0.001),
         unserved: past(0.0),
         client_errors: past(0.01),
         slow: Some([Slow { bound: 0.2, past: past(0.05) }, Slow { bound: 0.5, past: past(0.01) }]),
+        ..History::default()
     }
 }
 

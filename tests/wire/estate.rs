@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::rules::Snapshot;
-use super::servers::{Server, Witness, credentials, ministack};
+use super::servers::{CloudWatch, Server, Witness, credentials};
 
 /// How much faster than the wall the clock of `migrate` runs. Metrics are written twelve hours ahead of it: enough for three minutes of a test.
 pub const TIME_SCALE: u32 = 240;
@@ -20,6 +20,7 @@ pub struct Estate {
     _moto: Server,
     proxy: Server,
     moto_port: u16,
+    cloudwatch: CloudWatch,
     ids: Value,
     pub folder: TempDir,
 }
@@ -52,11 +53,16 @@ impl Ended {
 impl Estate {
     /// `options` are those of `estate.py seed`.
     pub fn seed(options: &[&str]) -> Estate {
+        Estate::seed_with(CloudWatch::AsItIs, options)
+    }
+
+    /// The same with another CloudWatch.
+    pub fn seed_with(cloudwatch: CloudWatch, options: &[&str]) -> Estate {
         let moto = Server::start("moto_server.py", &["0".into()]);
         let moto_port = moto.ports[0];
-        let proxy = Server::start("proxy.py", &[format!("0={moto_port}"), format!("0={}", ministack())]);
+        let proxy = Server::start("proxy.py", &[format!("0={moto_port}"), format!("0={}", cloudwatch.port())]);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut estate = Estate { _moto: moto, proxy, moto_port, ids: Value::Null, folder };
+        let mut estate = Estate { _moto: moto, proxy, moto_port, cloudwatch, ids: Value::Null, folder };
         estate.ids = estate.python(&[&["seed"], options].concat());
         if options.contains(&"--network") {
             let (balancer, blue) = (estate.id("load_balancer_dimension"), estate.id("blue_dimension"));
@@ -80,8 +86,8 @@ impl Estate {
         // Straight to the emulators: what a test looks at is neither logged nor hit by faults.
         json!({
             "AWS_ENDPOINT_URL": format!("http://127.0.0.1:{}", self.moto_port),
-            "AWS_ENDPOINT_URL_CLOUDWATCH": format!("http://127.0.0.1:{}", ministack()),
-            "AWS_ENDPOINT_URL_ROUTE_53": format!("http://127.0.0.1:{}", ministack()),
+            "AWS_ENDPOINT_URL_CLOUDWATCH": format!("http://127.0.0.1:{}", self.cloudwatch.port()),
+            "AWS_ENDPOINT_URL_ROUTE_53": format!("http://127.0.0.1:{}", self.cloudwatch.port()),
         })
     }
 
@@ -136,10 +142,19 @@ impl Estate {
 
     /// Writes green's metrics, past and to come; errors as a share of its requests. Once per estate: points add up.
     pub fn green_metrics(&self, error_rate: &str) {
+        self.green_metrics_with(&["--green-errors", error_rate]);
+    }
+
+    /// The same with a latency in seconds.
+    pub fn green_latency(&self, seconds: &str) {
+        self.green_metrics_with(&["--green-latency", seconds]);
+    }
+
+    fn green_metrics_with(&self, options: &[&str]) {
         let group = self.green_group().expect("green's target group");
         let dimension = group.rsplit(':').next().unwrap_or_default();
         let balancer = self.id("load_balancer_dimension");
-        self.python(&["metrics", "--load-balancer", balancer, "--green", dimension, "--green-errors", error_rate]);
+        self.python(&[&["metrics", "--load-balancer", balancer, "--green", dimension], options].concat());
     }
 
     /// The same under a load balancer of green's own, with so many requests a minute.
@@ -148,6 +163,19 @@ impl Estate {
         let dimension = group.rsplit(':').next().unwrap_or_default();
         let amount = ["--green-requests", requests];
         self.python(&[&["metrics", "--load-balancer", balancer, "--green", dimension], &amount[..]].concat());
+    }
+
+    /// Writes blue's past by availability zone: 300 requests a minute in each of two, all 6 failures of a minute in one of them.
+    pub fn blue_zones(&self) {
+        let place = ["--load-balancer", self.id("load_balancer_dimension"), "--group", self.id("blue_dimension")];
+        self.python(&[&["zones"], &place[..], &["--zone", "us-east-1a", "--zone", "us-east-1b"]].concat());
+    }
+
+    /// Blue had so many requests more in the minute that began then.
+    pub fn revise_blue(&self, minute: &str, requests: u32) {
+        let place = ["--load-balancer", self.id("load_balancer_dimension"), "--group", self.id("blue_dimension")];
+        let more = ["--minute", minute, "--requests", &requests.to_string()];
+        self.python(&[&["revise"], &place[..], &more].concat());
     }
 
     /// Writes green's flows, past and to come, behind a Network Load Balancer.
@@ -219,9 +247,22 @@ impl Estate {
         self.green_metrics("0.001");
     }
 
+    /// The records of the run's journal, the oldest first; of a run in progress those that are whole.
+    pub fn journal(&self) -> Vec<Value> {
+        let path = self.folder.path().join(".migrate/web/journal.jsonl");
+        let text = std::fs::read_to_string(path).expect("the journal");
+        text.lines().filter_map(|line| serde_json::from_str(line.split_once(' ')?.1).ok()).collect()
+    }
+
     /// Starts a verb without waiting for it.
     pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.spawn_at(TIME_SCALE, arguments)
+    }
+
+    /// The same with another speed of the clock.
+    pub fn spawn_at(&self, time_scale: u32, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
+        command.env("MIGRATE_TIME_SCALE", time_scale.to_string());
         command.arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("migrate runs")
     }

@@ -132,16 +132,35 @@ impl Drop for Server {
     }
 }
 
-/// The one ministack of this test process: metrics of different estates have different dimensions.
-pub fn ministack() -> u16 {
-    static MINISTACK: OnceLock<Server> = OnceLock::new();
-    let port = MINISTACK.get_or_init(|| Server::start("ministack_server.py", &["0".into()])).ports[0];
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "ministack does not accept calls on port {port}");
-        std::thread::sleep(Duration::from_millis(50));
+/// Which ministack answers for CloudWatch. There is one of each in this test process: metrics of different estates have
+/// different dimensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudWatch {
+    /// As others made it: a count of slow samples is answered with a wrong number.
+    AsItIs,
+    /// Counts slow samples, as we taught it.
+    Counting,
+}
+
+impl CloudWatch {
+    pub fn port(self) -> u16 {
+        static AS_IT_IS: OnceLock<Server> = OnceLock::new();
+        static COUNTING: OnceLock<Server> = OnceLock::new();
+        let port = |server: &'static OnceLock<Server>, arguments: &[&str]| {
+            let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+            server.get_or_init(|| Server::start("ministack_server.py", &arguments)).ports[0]
+        };
+        let port = match self {
+            CloudWatch::AsItIs => port(&AS_IT_IS, &["0"]),
+            CloudWatch::Counting => port(&COUNTING, &["0", "counting"]),
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "ministack does not accept calls on port {port}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        port
     }
-    port
 }
 
 /// The AWS CLI and the seeding program, kept warm in one process for all tests.

@@ -268,6 +268,19 @@ mod tests {
         assert_eq!(questions(&least).unwrap().len(), 12, "what is not asked for is not paid for");
     }
 
+    /// What the load balancer answers itself is of no target group, and asked for once on each side.
+    #[test]
+    fn unserved_requests_are_the_load_balancers() {
+        let least = MetricWindow { latency: None, client_errors: false, slow: None, ..window() };
+        let asked = questions(&MetricWindow { unserved: true, ..least }).unwrap();
+        let of = |whose| asked.iter().filter(move |q| q.of.whose == whose).map(shown).collect::<Vec<_>>();
+        let unserved = "AWS/ApplicationELB HTTPCode_ELB_5XX_Count Sum LoadBalancer=app/lb/4567";
+        for (whose, groups) in [(Whose::Green, 1), (Whose::Blue, 2)] {
+            let count = |what: &str| of(whose).iter().filter(|asked| asked.contains(what)).count();
+            assert_eq!((count(unserved), count("TargetResponseTime SampleCount")), (1, groups), "{whose:?}");
+        }
+    }
+
     /// New flows have the dimension of the group alone, resets that of the load balancer alone.
     #[test]
     fn flows_are_asked_for_by_group_and_resets_by_load_balancer() {

@@ -51,7 +51,7 @@ impl Universe {
     /// A cloud in which everything that the playbook names exists, as it was long before the run.
     pub fn for_playbook(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>) -> Universe {
         let mut universe = empty(playbook, scenario, seed, now);
-        universe.levels = playbook.health.metrics.iter().map(|m| (m.name.clone(), SimLevel::of(m))).collect();
+        universe.levels = SimLevel::of_all(&playbook.health.metrics);
         if let Shift::InPlace(in_place) = &playbook.shift {
             universe.discovered(playbook, in_place);
             return universe;
@@ -395,12 +395,15 @@ fn empty(playbook: &Playbook, scenario: Scenario, seed: u64, now: DateTime<Utc>)
         registries: BTreeMap::new(),
         messages: Vec::new(),
         unborn_rules: BTreeMap::new(),
+        disturbances: Vec::new(),
         traffic: Traffic {
             per_minute: PER_MINUTE,
             base_errors: 0.001,
+            client_errors: 0.01,
             task_capacity: TASK_CAPACITY,
             epochs: Vec::new(),
             green_since: None,
+            episodes: Vec::new(),
         },
         names: SimNames::default(),
         next_tick: now.duration_trunc(minute).unwrap_or(now) + minute,

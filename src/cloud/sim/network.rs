@@ -13,7 +13,7 @@ use super::Sim;
 use super::elb::{SimRoute, forwards, network_attributes};
 use super::estate::{forward, legal_group_name, map};
 use super::faults::{not_found, refused};
-use super::traffic::GET_METRICS;
+use super::metrics::GET_METRICS;
 use super::universe::{Lagging, Universe, ViolationKind, bears_marks};
 use crate::cloud::CloudError;
 use crate::cloud::ties::{NewTie, Ties};

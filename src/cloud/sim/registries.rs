@@ -207,7 +207,7 @@ impl Universe {
     }
 
     /// The healthy tasks of each service that blue's consumers may be led to, with whether they are IPv6-only.
-    fn found_tasks(&self) -> impl Iterator<Item = (&String, &SimTask)> {
+    pub(super) fn found_tasks(&self) -> impl Iterator<Item = (&String, &SimTask)> {
         let fleet = |s: &SimService| {
             s.service.actual.load_balancers.is_empty() && !s.service.actual.tags.contains_key(CONSUMER)
         };

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::elb::described;
+use super::episodes::Episode;
+use super::monitoring::Disturbance;
 use super::names::key;
 use super::universe::{Universe, service_key};
 use crate::cloud::registries::ServiceUpdate;
@@ -37,7 +39,8 @@ pub enum Tamper {
         name: String,
         state: String,
     },
-    /// From now on the user's metric has this value, or is not reported.
+    /// From now on the user's metric has this value, or is not reported; where each side has its own,
+    /// green's.
     SetLevel {
         name: String,
         value: Option<f64>,
@@ -66,6 +69,10 @@ pub enum Tamper {
     },
     /// Adds or replaces a target group, as it is described.
     PutTargetGroup(Box<TargetGroup>),
+    /// A time in which requests go other than usual.
+    Live(Episode),
+    /// A time in which CloudWatch tells other than what happens.
+    Disturb(Disturbance),
 }
 
 impl Universe {
@@ -130,6 +137,8 @@ impl Universe {
                 let stored = super::elb::SimGroup { group: (**group).clone(), fixed_targets };
                 self.target_groups.insert(group.arn.clone(), stored);
             }
+            Tamper::Live(episode) => self.traffic.episodes.push(episode.clone()),
+            Tamper::Disturb(disturbance) => self.disturbances.push(disturbance.clone()),
         }
     }
 

@@ -1,37 +1,23 @@
-//! Requests, how routes split them, and what CloudWatch says about them.
+//! Requests, and how routes split them.
 //!
-//! Invariant: what happened in a minute is a pure function of the seed, the minute, the target
-//! group and the history of the split; only that history is stored. CloudWatch's manners are kept:
-//! a minute is complete two minutes after its end, and what is zero is not reported at all.
+//! Invariant: only the history of the split is stored; what follows from it for a minute is in
+//! [`super::answers`], and what CloudWatch tells of that in [`super::metrics`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use chrono::{DateTime, Duration, DurationRound, Timelike, Utc};
-use rand::SeedableRng;
-use rand_distr::{Binomial, Distribution, Poisson, StandardNormal};
-use rand_pcg::Pcg64;
+use chrono::{DateTime, Duration, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::elb::{SimRoute, forwards};
-use super::faults::{failed, refused};
-use super::scenario::Scenario;
-use super::universe::{Universe, ViolationKind, is_ours, mixed, number_of};
-use crate::cloud::{Cause, CloudError, Counted, Counts, MetricWindow, Minute};
+use super::episodes::Episode;
+use super::universe::{Universe, ViolationKind, is_ours};
 use crate::inventory::Route;
 
-pub(super) const GET_METRICS: &str = "cloudwatch:GetMetricData";
-/// Until then a minute is incomplete.
-pub(super) const SETTLING: Duration = Duration::minutes(2);
-/// What of an incomplete minute is there already.
-const EARLY_PART: f64 = 0.6;
-const GREEN_ERRORS: f64 = 0.08;
-const GREEN_SLOWER: f64 = 4.0;
-/// How far the daily curve, and the noise of a minute, reach from the mean.
+/// How far the daily curve reaches from the mean.
 const DAILY: f64 = 0.08;
-const NOISE: f64 = 0.03;
-/// Median and logarithmic spread of the time until a response begins.
-const MEDIAN_SECONDS: f64 = 0.08;
-const SPREAD: f64 = 0.5;
+/// The flows of services that are found through Cloud Map. No target group can bear such a name.
+pub(super) const FOUND_BLUE: &str = "found/blue";
+pub(super) const FOUND_GREEN: &str = "found/green";
 /// A run has a few dozen epochs; this only bounds a test that never ends.
 const KEPT_EPOCHS: usize = 500;
 
@@ -42,11 +28,17 @@ pub struct Traffic {
     pub per_minute: f64,
     /// Error rate of an application that is well.
     pub base_errors: f64,
+    /// Part of the requests that their clients got wrong.
+    #[serde(default)]
+    pub client_errors: f64,
     /// Requests per minute that one of blue's tasks can answer.
     pub task_capacity: f64,
     pub epochs: Vec<Epoch>,
     /// When green first received requests.
     pub green_since: Option<DateTime<Utc>>,
+    /// Times in which more, less or something else happened than usual.
+    #[serde(default)]
+    pub episodes: Vec<Episode>,
 }
 
 /// A time in which the split did not change; it ends where the next one begins.
@@ -54,7 +46,8 @@ pub struct Traffic {
 #[serde(deny_unknown_fields)]
 pub struct Epoch {
     pub from: DateTime<Utc>,
-    /// By name of the target group, only those that receive anything.
+    /// By name of the target group, only those that receive anything. Without a load balancer, by side:
+    /// [`FOUND_BLUE`] and [`FOUND_GREEN`].
     pub flows: BTreeMap<String, Flow>,
 }
 
@@ -65,19 +58,6 @@ pub struct Flow {
     pub share: f64,
     pub healthy: u32,
     pub registered: u32,
-}
-
-/// Complete minutes that were drawn before, so that watching a bake is not quadratic.
-#[derive(Debug, Default)]
-pub struct Memo(BTreeMap<(u64, i64), Drawn>);
-
-/// What a group answered in a minute.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Drawn {
-    requests: f64,
-    bad: f64,
-    /// Factor on the latency, the noise of the sample included.
-    slowness: f64,
 }
 
 /// What each target group gets of the requests that these routes match, by ARN.
@@ -166,10 +146,29 @@ impl Universe {
                 flows.insert(group.group.name.clone(), Flow { share, healthy, registered });
             }
         }
+        if self.blue.target_groups.is_empty() {
+            flows.extend(self.found_flows());
+        }
         if self.traffic.epochs.last().is_none_or(|last| last.flows != flows) {
             self.begin_epoch(flows);
             self.note_overload();
         }
+    }
+
+    /// Consumers choose among the tasks that they find.
+    fn found_flows(&self) -> BTreeMap<String, Flow> {
+        let sides: Vec<&str> =
+            self.found_tasks().map(|(_, task)| if task.ipv6_only { FOUND_GREEN } else { FOUND_BLUE }).collect();
+        let mut flows = BTreeMap::new();
+        for side in [FOUND_BLUE, FOUND_GREEN] {
+            let found = u32::try_from(sides.iter().filter(|found| **found == side).count()).unwrap_or(u32::MAX);
+            let all = u32::try_from(sides.len()).unwrap_or(u32::MAX);
+            if found > 0 {
+                let share = f64::from(found) / f64::from(all);
+                flows.insert(side.to_owned(), Flow { share, healthy: found, registered: found });
+            }
+        }
+        flows
     }
 
     fn begin_epoch(&mut self, flows: BTreeMap<String, Flow>) {
@@ -255,171 +254,6 @@ impl Universe {
         let healthy = self.services.get(&self.blue.service).map_or(0, |s| s.healthy(self.now));
         f64::from(u32::try_from(healthy).unwrap_or(u32::MAX)) * self.traffic.task_capacity
     }
-
-    /// What CloudWatch answers to everything while it is out.
-    pub(super) fn blind(&self, operation: &str) -> Option<CloudError> {
-        let outage = Duration::seconds(i64::from(self.knobs.outage_after_s));
-        let from = self.traffic.green_since.filter(|_| self.scenario == Scenario::MetricsOutage)? + outage;
-        let text = "InternalServiceFault: The request processing has failed because of an unknown error";
-        (self.now >= from).then(|| failed(operation, Cause::Unknown, text))
-    }
-
-    /// Whether CloudWatch answers a question for metrics.
-    pub(super) fn seeing(&self) -> Result<(), CloudError> {
-        if let Some(blind) = self.blind(GET_METRICS) {
-            return Err(blind);
-        }
-        Ok(())
-    }
-
-    /// The minutes of a window that are over, as CloudWatch reports them now.
-    pub(super) fn metrics(&self, window: &MetricWindow, memo: &mut Memo) -> Result<Vec<Minute>, CloudError> {
-        self.seeing()?;
-        let factor = window.latency.as_deref().map(latency_factor).transpose()?;
-        let mut minutes = Vec::new();
-        // CloudWatch rounds the start down to a full minute.
-        let mut start = window.from.duration_trunc(Duration::minutes(1)).unwrap_or(window.from);
-        while start < window.to {
-            let green = self.counts(window, &window.green, start, factor, memo);
-            let blue = self.counts(window, &window.blue, start, factor, memo);
-            minutes.push(Minute { start, green, blue, levels: self.levels(window, start) });
-            start += Duration::minutes(1);
-        }
-        Ok(minutes)
-    }
-
-    fn counts(
-        &self,
-        window: &MetricWindow,
-        arns: &[String],
-        minute: DateTime<Utc>,
-        factor: Option<f64>,
-        memo: &mut Memo,
-    ) -> Counts {
-        let end = minute + Duration::minutes(1);
-        let mut counts = Counts::default();
-        if self.now < end || window.counted == Counted::Nothing {
-            return counts;
-        }
-        let complete = self.now >= end + SETTLING;
-        let reported = |value: f64| if complete { value } else { (value * EARLY_PART).floor() };
-        let add = |sum: &mut Option<f64>, value: f64| {
-            if value > 0.0 {
-                *sum = Some(sum.unwrap_or_default() + value);
-            }
-        };
-        for group in arns.iter().filter_map(|arn| self.target_groups.get(arn)) {
-            let drawn = self.drawn(&group.group.arn, &group.group.name, minute, complete, memo);
-            let requests = reported(drawn.requests);
-            add(&mut counts.requests, requests);
-            if window.counted == Counted::Requests {
-                add(&mut counts.bad, reported(drawn.bad));
-            }
-            if let Some(factor) = factor.filter(|_| requests > 0.0) {
-                let latency = MEDIAN_SECONDS * factor * drawn.slowness;
-                counts.latency = Some(counts.latency.unwrap_or_default().max(latency));
-            }
-        }
-        if window.counted == Counted::Flows {
-            // Resets are counted by load balancer, whichever of its groups they are about.
-            let balancer = |arn: &String| window.load_balancers.get(arn);
-            let balancers: BTreeSet<&String> = arns.iter().filter_map(balancer).collect();
-            let behind = window.load_balancers.iter().filter(|(_, b)| balancers.contains(b)).map(|(arn, _)| arn);
-            for group in behind.filter_map(|arn| self.target_groups.get(arn)) {
-                let drawn = self.drawn(&group.group.arn, &group.group.name, minute, complete, memo);
-                add(&mut counts.bad, reported(drawn.bad));
-            }
-        }
-        counts
-    }
-
-    fn drawn(&self, arn: &str, name: &str, minute: DateTime<Utc>, complete: bool, memo: &mut Memo) -> Drawn {
-        let key = (number_of(name), minute.timestamp() / 60);
-        if let Some(known) = memo.0.get(&key) {
-            return *known;
-        }
-        let drawn = self.draw(arn, name, minute, key);
-        // The history of a minute that is over does not change any more.
-        if complete {
-            memo.0.insert(key, drawn);
-        }
-        drawn
-    }
-
-    fn draw(&self, arn: &str, name: &str, minute: DateTime<Utc>, key: (u64, i64)) -> Drawn {
-        let number = key.1.unsigned_abs();
-        let noise = 1.0 + NOISE * (2.0 * fraction(mixed(&[self.seed, number, 0xe0])) - 1.0);
-        let level = self.traffic.level(minute) * noise;
-        let (mut expected, mut failing, mut busy) = (0.0, 0.0, 0.0);
-        for (part, flow) in self.traffic.flows_in(name, minute).filter(|(_, flow)| flow.registered > 0) {
-            let (errors, load) = self.answers(arn, flow, level);
-            let requests = level * part * flow.share;
-            expected += requests;
-            failing += requests * errors;
-            busy += requests * load;
-        }
-        if expected <= 0.0 {
-            return Drawn::default();
-        }
-        let mut rng = Pcg64::seed_from_u64(mixed(&[self.seed, number, key.0]));
-        let requests = Poisson::new(expected).map_or(0.0, |d| d.sample(&mut rng));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole, positive draw")]
-        let whole = requests as u64;
-        let rate = (failing / expected).clamp(0.0, 1.0);
-        let bad = Binomial::new(whole, rate).map_or(0, |d| d.sample(&mut rng));
-        let jitter: f64 = StandardNormal.sample(&mut rng);
-        let slowness = busy / expected * (0.5 * jitter / requests.max(1.0).sqrt()).exp();
-        Drawn { requests, bad: f64::from(u32::try_from(bad).unwrap_or(u32::MAX)), slowness }
-    }
-
-    /// Error rate and slowness of a group under a flow.
-    fn answers(&self, arn: &str, flow: Flow, level: f64) -> (f64, f64) {
-        if flow.healthy == 0 {
-            // The load balancer fails open, and nobody answers.
-            return (1.0, 10.0);
-        }
-        if self.blue.target_groups.iter().any(|blue| blue == arn) {
-            let load = level * flow.share / (self.traffic.task_capacity * f64::from(flow.healthy));
-            let refused = (1.0 - 1.0 / load.max(1.0)).max(0.0);
-            return (self.traffic.base_errors + refused, load.max(1.0));
-        }
-        match self.scenario {
-            Scenario::GreenErrors if self.is_green(arn) => (GREEN_ERRORS, 1.0),
-            Scenario::GreenSlow if self.is_green(arn) => (self.traffic.base_errors, GREEN_SLOWER),
-            _ => (self.traffic.base_errors, 1.0),
-        }
-    }
-}
-
-/// A number from 0 to 1 from mixed bits.
-fn fraction(bits: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    let upper = (bits >> 11) as f64;
-    upper / 9_007_199_254_740_992.0
-}
-
-/// What a statistic of the log-normal latency is as a multiple of its median.
-fn latency_factor(statistic: &str) -> Result<f64, CloudError> {
-    if statistic == "Average" {
-        return Ok((SPREAD * SPREAD / 2.0).exp());
-    }
-    let percentile = statistic.strip_prefix('p').and_then(|p| p.parse::<f64>().ok());
-    match percentile.filter(|p| *p > 0.0 && *p < 100.0) {
-        Some(percentile) => Ok((SPREAD * normal_quantile(percentile / 100.0)).exp()),
-        None => {
-            let text = format!("ValidationError: The value {statistic} for parameter Stat is not supported");
-            Err(refused(GET_METRICS, text))
-        }
-    }
-}
-
-/// Quantile of the standard normal distribution, to three digits (Abramowitz and Stegun 26.2.23).
-fn normal_quantile(p: f64) -> f64 {
-    let tail = p.min(1.0 - p);
-    let t = (-2.0 * tail.ln()).sqrt();
-    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
-    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
-    (t - above / below).copysign(p - 0.5)
 }
 
 #[cfg(test)]
@@ -427,163 +261,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::fixture::*;
-    use super::super::{Sim, Tamper};
     use super::*;
-    use crate::clock::Clock;
-    use crate::cloud::{Cloud, Watch};
     use crate::inventory::RouteAt;
-
-    /// A run in which green gets so much of the traffic for 30 minutes.
-    fn shifted(scenario: Scenario, percent: u32) -> (Sim, String) {
-        let sim = sim(scenario);
-        let (green, _) = stand_up(&sim);
-        pass(&sim, 120);
-        shift_all(&sim, &green, percent);
-        pass(&sim, 33 * 60);
-        (sim, green)
-    }
-
-    fn median_latency(minutes: &[Minute], side: impl Fn(&Minute) -> Counts) -> f64 {
-        let mut all: Vec<f64> = minutes.iter().filter_map(|m| side(m).latency).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    }
-
-    #[test]
-    fn the_observed_share_follows_the_weights() {
-        let (sim, green) = shifted(Scenario::Healthy, 10);
-        let minutes = minutes(&sim, &green, 30).unwrap();
-        let (ours, bad) = totals(&minutes, |m| m.green.clone());
-        let (theirs, _) = totals(&minutes, |m| m.blue.clone());
-        let share = ours / (ours + theirs);
-        assert!((0.095..0.105).contains(&share), "{share}");
-        assert!((16_000.0..19_500.0).contains(&ours), "{ours}");
-        assert!((2.0..50.0).contains(&bad), "{bad}");
-        let ratio = median_latency(&minutes, |m| m.green.clone()) / median_latency(&minutes, |m| m.blue.clone());
-        assert!((0.9..1.1).contains(&ratio), "{ratio}");
-        assert_eq!(sim.universe().violations, []);
-    }
-
-    #[test]
-    fn the_scenarios_show_in_the_metrics() {
-        let (sim, green) = shifted(Scenario::GreenErrors, 10);
-        let seen = minutes(&sim, &green, 30).unwrap();
-        let (requests, bad) = totals(&seen, |m| m.green.clone());
-        assert!((0.07..0.09).contains(&(bad / requests)));
-        let (requests, bad) = totals(&seen, |m| m.blue.clone());
-        assert!(bad / requests < 0.002);
-        let (sim, green) = shifted(Scenario::GreenSlow, 10);
-        let seen = minutes(&sim, &green, 30).unwrap();
-        let ratio = median_latency(&seen, |m| m.green.clone()) / median_latency(&seen, |m| m.blue.clone());
-        assert!((3.6..4.4).contains(&ratio), "{ratio}");
-    }
-
-    #[test]
-    fn metrics_go_dark_some_minutes_after_green_has_traffic() {
-        let sim = sim(Scenario::MetricsOutage);
-        let (green, _) = stand_up(&sim);
-        pass(&sim, 3600);
-        minutes(&sim, &green, 5).unwrap();
-        shift_all(&sim, &green, 5);
-        pass(&sim, 240);
-        minutes(&sim, &green, 5).unwrap();
-        pass(&sim, 70);
-        let error = minutes(&sim, &green, 5).unwrap_err();
-        assert!(error.message.starts_with("InternalServiceFault"), "{error}");
-        shift_all(&sim, &green, 0);
-        pass(&sim, 24 * 3600);
-        minutes(&sim, &green, 5).unwrap_err();
-    }
-
-    #[test]
-    fn what_is_zero_is_not_reported() {
-        let sim = sim(Scenario::Healthy);
-        let (green, _) = stand_up(&sim);
-        pass(&sim, 600);
-        let seen = minutes(&sim, &green, 5).unwrap();
-        assert!(seen.iter().all(|m| m.green == Counts::default()));
-        assert!(seen.iter().all(|m| m.blue.requests > Some(5000.0) && m.blue.latency.is_some()));
-    }
-
-    #[test]
-    fn a_minute_is_complete_after_two_more() {
-        let sim = sim(Scenario::Healthy);
-        let (green, _) = stand_up(&sim);
-        pass(&sim, 600);
-        let minute = start() - Duration::seconds(17) + Duration::minutes(20);
-        let window = MetricWindow {
-            green: vec![green],
-            blue: vec![blue_group(&sim)],
-            load_balancers: BTreeMap::new(),
-            from: minute,
-            to: minute + Duration::minutes(1),
-            ..MetricWindow::default()
-        };
-        let mut seen = Vec::new();
-        for after in [59, 61, 170, 190, 3600] {
-            sim.wait(minute + Duration::seconds(after));
-            let counts = sim.with(|u| u.metrics(&window, &mut Memo::default()).unwrap()[0].blue.clone()).unwrap();
-            seen.push(counts.requests);
-        }
-        assert_eq!(seen[0], None);
-        assert_eq!(seen[1], seen[2]);
-        assert_eq!(seen[3], seen[4]);
-        assert_eq!(seen[1], seen[3].map(|full| (full * EARLY_PART).floor()));
-    }
-
-    #[test]
-    fn a_shift_within_a_minute_counts_for_its_part() {
-        let sim = sim(Scenario::Healthy);
-        let (green, _) = stand_up(&sim);
-        let minute = start() - Duration::seconds(17) + Duration::minutes(20);
-        sim.wait(minute + Duration::seconds(45));
-        shift_all(&sim, &green, 100);
-        sim.wait(minute + Duration::minutes(3));
-        let seen = minutes(&sim, &green, 1).unwrap().remove(0);
-        let share = seen.green.requests.unwrap() / (seen.green.requests.unwrap() + seen.blue.requests.unwrap());
-        assert!((0.22..0.28).contains(&share), "{share}");
-    }
-
-    #[test]
-    fn a_green_that_loses_its_health_fails_its_requests() {
-        let (sim, green) = shifted(Scenario::Healthy, 50);
-        let lost = Tamper::LoseHealth { cluster: "prod".into(), service: "web-ipv6".into() };
-        sim.with(|u| u.tamper(&lost)).unwrap();
-        pass(&sim, 300);
-        let last = minutes(&sim, &green, 1).unwrap()[0].green.clone();
-        assert_eq!(last.bad, last.requests);
-    }
-
-    #[test]
-    fn requests_that_nobody_answers_are_not_counted() {
-        let sim = sim(Scenario::Healthy);
-        let green = create_group(&sim).unwrap();
-        shift_all(&sim, &green, 50);
-        pass(&sim, 600);
-        let last = minutes(&sim, &green, 1).unwrap().remove(0);
-        assert_eq!(last.green, Counts::default());
-        assert!(last.blue.requests < Some(4000.0));
-        assert!(sim.universe().violations.iter().any(|v| v.kind == ViolationKind::TrafficUnserved));
-    }
-
-    #[test]
-    fn only_listeners_that_exist_are_watched() {
-        let sim = sim(Scenario::Healthy);
-        let watch = |listener| Watch { listeners: vec![listener], ..Watch::default() };
-        let sight = sim.observe(&watch(default_route(&sim).listener)).unwrap();
-        assert_eq!(sight.routes, routes(&sim));
-        assert_eq!(sim.observe(&watch(balancer(&sim))).unwrap_err().cause, Cause::NotFound);
-    }
-
-    #[test]
-    fn a_statistic_that_cloudwatch_lacks_is_refused() {
-        assert!(latency_factor("p50").unwrap() - 1.0 < 0.01);
-        assert!((latency_factor("p99").unwrap() - (SPREAD * 2.326_f64).exp()).abs() < 0.01);
-        assert!(latency_factor("p99.9").unwrap() > latency_factor("p99").unwrap());
-        for unknown in ["p0", "p100", "99", "Mean", "px"] {
-            assert!(latency_factor(unknown).is_err(), "{unknown}");
-        }
-    }
 
     fn route(weights: &[u32]) -> Route {
         let names: Vec<String> = (0..weights.len()).map(|n| format!("g{n}")).collect();

@@ -18,6 +18,7 @@ use super::ecs::SimService;
 use super::elb::{SimGroup, SimRoute};
 use super::faults::{CallLog, Fault};
 use super::levels::SimLevel;
+use super::monitoring::Disturbance;
 use super::names::SimNames;
 use super::notices::SimMessage;
 use super::registries::SimRegistry;
@@ -82,6 +83,9 @@ pub struct Universe {
     #[serde(default)]
     pub unborn_rules: BTreeMap<String, DateTime<Utc>>,
     pub traffic: Traffic,
+    /// How CloudWatch's answers differ from what happened.
+    #[serde(default)]
+    pub disturbances: Vec<Disturbance>,
     /// Hosted zones, where traffic moves by records.
     #[serde(default)]
     pub names: SimNames,
@@ -100,6 +104,8 @@ pub struct Knobs {
     pub call_ms: u32,
     /// Whether a forward action refuses target groups of both address families.
     pub rejects_mixed_families: bool,
+    /// How many failures come at once, all of them on one side and in one zone.
+    pub failure_cluster: u32,
     /// How long green's traffic flows before CloudWatch fails, in the scenario `metrics-outage`.
     pub outage_after_s: u32,
     /// Rules that a load balancer may have, default actions not counted.
@@ -122,6 +128,7 @@ impl Default for Knobs {
             read_lag_ms: 0,
             call_ms: 80,
             rejects_mixed_families: false,
+            failure_cluster: 1,
             outage_after_s: 300,
             rule_limit: 100,
             flow_seconds: 300,

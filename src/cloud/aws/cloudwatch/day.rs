@@ -226,3 +226,179 @@ fn minutes(window: &DayWindow, mut found: Found) -> Vec<Vec<Counts>> {
     }
     minutes
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::cloud::LevelSource;
+
+    const START: i64 = 1_800_000_000;
+
+    fn window(counted: Counted, groups: &[&str], zones: &[&str]) -> DayWindow {
+        let from = DateTime::from_timestamp(START, 0).unwrap();
+        let arn = |kind: &str, name: &str| format!("arn:aws:elasticloadbalancing:r:1:{kind}/{name}/01");
+        let balancer = arn("loadbalancer", "app/lb");
+        DayWindow {
+            counted,
+            groups: groups.iter().map(|name| arn("targetgroup", name)).collect(),
+            load_balancers: groups.iter().map(|name| (arn("targetgroup", name), balancer.clone())).collect(),
+            zones: BTreeMap::from([(balancer, zones.iter().map(|zone| (*zone).to_string()).collect())]),
+            from,
+            to: from + TimeDelta::days(1),
+        }
+    }
+
+    fn span(window: &DayWindow) -> Span {
+        Span { from: window.from, to: window.to }
+    }
+
+    fn shown(question: &Question<Of>) -> String {
+        let LevelSource::Metric { metric, dimensions, statistic, .. } = &question.source else { panic!("a metric") };
+        let dimensions: Vec<String> = dimensions.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        format!("{metric} {statistic} {} {}", question.period, dimensions.join(" "))
+    }
+
+    #[test]
+    fn a_day_of_requests_is_asked_for_by_zone_and_as_a_whole() {
+        let window = window(Counted::Requests, &["b"], &["1a", "1b"]);
+        let asked: Vec<String> = questions_of_requests(&window, span(&window)).iter().map(shown).collect();
+        let whole = "LoadBalancer=app/lb/01 TargetGroup=targetgroup/b/01";
+        let of = |place: &str| {
+            [
+                "RequestCount Sum",
+                "HTTPCode_Target_5XX_Count Sum",
+                "TargetConnectionErrorCount Sum",
+                "TargetTLSNegotiationErrorCount Sum",
+                "HTTPCode_Target_4XX_Count Sum",
+                "TargetResponseTime SampleCount",
+            ]
+            .map(|metric| format!("{metric} 60 {place}"))
+        };
+        let day = ["p95", "p99", "SampleCount", "TC(0:)"].map(|s| format!("TargetResponseTime {s} 86400 {whole}"));
+        let zones = ["1a", "1b"].map(|zone| of(&format!("AvailabilityZone={zone} {whole}")));
+        // What the load balancer answers itself is of no target group.
+        let unserved = ["", "AvailabilityZone=1a ", "AvailabilityZone=1b "]
+            .map(|zone| format!("HTTPCode_ELB_5XX_Count Sum 60 {zone}LoadBalancer=app/lb/01"));
+        assert_eq!(asked, [&unserved[..], &of(whole), &zones.concat(), &day].concat());
+        let slow = |by_zone| questions_of_slowness(&window, by_zone, [0.25, 1.0]).iter().map(shown).collect::<Vec<_>>();
+        assert_eq!(slow(false), ["TC(0.25:)", "TC(1:)"].map(|s| format!("TargetResponseTime {s} 60 {whole}")));
+        assert_eq!(slow(true).len(), 4);
+        assert!(slow(true)[3].starts_with("TargetResponseTime TC(1:) 60 AvailabilityZone=1b"));
+    }
+
+    #[test]
+    fn a_day_of_flows_is_asked_for_once_for_each_load_balancer() {
+        let window = window(Counted::Flows, &["b1", "b2"], &["1a"]);
+        let asked: Vec<String> = questions_of_flows(&window).iter().map(shown).collect();
+        let broken = |place: &str| {
+            ["TCP_Target_Reset_Count", "TCP_ELB_Reset_Count", "PortAllocationErrorCount"]
+                .map(|metric| format!("{metric} Sum 60 {place}LoadBalancer=app/lb/01"))
+        };
+        let flows = |of: &str| format!("NewFlowCount Sum 60 {of}");
+        let zone = "AvailabilityZone=1a ";
+        let expected = [
+            &[flows("TargetGroup=targetgroup/b1/01")][..],
+            &broken(""),
+            &broken(zone),
+            &[flows(&format!("{zone}LoadBalancer=app/lb/01")), flows("TargetGroup=targetgroup/b2/01")],
+        ];
+        assert_eq!(asked, expected.concat());
+    }
+
+    #[test]
+    fn without_a_load_balancer_there_is_nothing_to_ask() {
+        let mut window = window(Counted::Requests, &["b"], &["1a"]);
+        window.load_balancers.clear();
+        assert!(questions_of_requests(&window, span(&window)).is_empty() && questions_of_flows(&window).is_empty());
+    }
+
+    /// What is found where this is said: part of a question, minute, number.
+    fn found(asked: &[Question<Of>], said: &[(&str, i64, f64)]) -> Vec<Values> {
+        let mut values = vec![Values::new(); asked.len()];
+        for (what, minute, number) in said {
+            let question = asked.iter().position(|question| shown(question).starts_with(what)).expect(what);
+            values[question].insert(START + 60 * minute, *number);
+        }
+        values
+    }
+
+    #[test]
+    fn zones_are_used_where_they_report() {
+        let window = window(Counted::Requests, &["b"], &["1a", "1b"]);
+        let asked = questions_of_requests(&window, span(&window));
+        let requests = |zone: &str| format!("RequestCount Sum 60 {zone}");
+        let (whole, first, second) =
+            (requests("LoadBalancer"), requests("AvailabilityZone=1a"), requests("AvailabilityZone=1b"));
+        let whole_only = collect(&asked, &found(&asked, &[(&whole, 0, 30.0)]));
+        assert!(!by_zone(&whole_only));
+        let said = [(whole.as_str(), 0, 30.0), (first.as_str(), 0, 20.0), (second.as_str(), 0, 10.0)];
+        let all = collect(&asked, &found(&asked, &said));
+        assert!(by_zone(&all));
+        assert_eq!(all[&START].len(), 3);
+        assert_eq!(all[&START][&Some("1b".to_string())].requests, Some(10.0));
+    }
+
+    #[test]
+    fn flows_are_the_groups_in_the_proportion_of_the_zones() {
+        let window = window(Counted::Flows, &["b"], &["1a", "1b"]);
+        let asked = questions_of_flows(&window);
+        let group = ("NewFlowCount Sum 60 TargetGroup", 0, 100.0);
+        let resets = ("TCP_ELB_Reset_Count Sum 60 LoadBalancer", 0, 4.0);
+        let of_day = |said: &[(&str, i64, f64)]| {
+            let day = minutes(&window, flows(collect(&asked, &found(&asked, said))));
+            assert_eq!(day.len(), 1440);
+            day[0].iter().map(|zone| (zone.requests, zone.bad)).collect::<Vec<_>>()
+        };
+        assert_eq!(of_day(&[group, resets]), [(Some(100.0), Some(4.0))]);
+        // The load balancer carries ten times as many.
+        let zones = [
+            ("NewFlowCount Sum 60 AvailabilityZone=1a", 0, 750.0),
+            ("NewFlowCount Sum 60 AvailabilityZone=1b", 0, 250.0),
+            ("TCP_ELB_Reset_Count Sum 60 AvailabilityZone=1b", 0, 4.0),
+        ];
+        let both = [&[group, resets][..], &zones].concat();
+        assert_eq!(of_day(&both), [(Some(75.0), None), (Some(25.0), Some(4.0))]);
+        assert_eq!(of_day(&zones), [(None, None), (None, Some(4.0))], "nobody knows how many were the group's");
+        let idle = zones.map(|(what, minute, _)| (what, minute, 0.0));
+        assert_eq!(of_day(&[&[group][..], &idle].concat())[0].0, None, "no flow in no zone has no proportion");
+    }
+
+    fn bounds_of(said: &[(Whole, usize, i64, f64)]) -> Option<[f64; 2]> {
+        let window = window(Counted::Requests, &["b1", "b2"], &[]);
+        let asked = questions_of_requests(&window, span(&window));
+        let mut values = vec![Values::new(); asked.len()];
+        for (wanted, of, hours, number) in said {
+            let is = |q: &Question<Of>| matches!(&q.of, Of::Whole { group, what } if group == of && what == wanted);
+            values[asked.iter().position(is).unwrap()].insert(START + 3600 * hours, *number);
+        }
+        bounds(&asked, &values, span(&window))
+    }
+
+    #[test]
+    fn bounds_are_the_largest_of_the_groups() {
+        use Whole::{AboveNothing, Percentile, Samples};
+        let one = [(Percentile(0), 0, 0, 0.2), (Percentile(1), 0, 0, 0.900_000_1), (Samples, 0, 0, 1e6)];
+        let counted = (AboveNothing, 0, 0, 999_000.0);
+        let good = [&one[..], &[counted]].concat();
+        assert_eq!(bounds_of(&good), Some([0.2, 0.900_001]), "in microseconds, upwards");
+        let other = [(Percentile(0), 1, 0, 0.3), (Percentile(1), 1, 0, 0.4)];
+        assert_eq!(bounds_of(&[&good[..], &other].concat()), Some([0.3, 0.900_001]));
+        // CloudWatch may cut the day at midnight: ten minutes of yesterday are not the day.
+        let rest = [(Percentile(0), 0, -22, 7.0), (Percentile(1), 0, -22, 8.0)];
+        assert_eq!(bounds_of(&[&good[..], &rest].concat()), Some([0.2, 0.900_001]));
+        for (what, said) in [
+            ("nothing", vec![]),
+            ("one percentile", [&one[..1], &one[2..], &[counted]].concat()),
+            ("samples are not counted", one.to_vec()),
+            ("samples are averaged", [&one[..], &[(AboveNothing, 0, 0, 0.12)]].concat()),
+            ("more are counted than there are", [&one[..], &[(AboveNothing, 0, 0, 1.1e6)]].concat()),
+            ("a count that is none", [&one[..], &[(AboveNothing, 0, 0, f64::NAN)]].concat()),
+            ("a percentile that is none", [&good[1..], &[(Percentile(0), 0, 0, f64::NAN)]].concat()),
+            ("no time", [&good[1..], &[(Percentile(0), 0, 0, 0.0)]].concat()),
+        ] {
+            assert_eq!(bounds_of(&said), None, "{what}");
+        }
+    }
+}

@@ -2,10 +2,7 @@
 
 use super::*;
 use crate::gate::Verdict;
-
-fn parse(text: &str) -> Result<Ledger, Box<Finding>> {
-    super::parse(text, WhatIf::default())
-}
+use crate::gate::course::Course;
 
 const MINUTE: &str = r#"{"green":{"requests":300,"bad":1},"blue":{"requests":5700,"bad":6}}"#;
 
@@ -17,8 +14,8 @@ fn what_is_absent_has_its_default() {
     let full = format!(
         r#"{{"planned_minutes":30,"stage_starts":[0],"false_rollback":0.05,"rho0":1.5,"delta0":0,"phi":2.5,"hard_limit":0.02,"minutes":[{MINUTE}]}}"#
     );
-    let ledger = super::parse(&full, WhatIf { false_rollback: Some(0.1), phi: Some(3.0) }).unwrap();
-    assert_eq!((ledger.false_rollback, ledger.metrics.len(), ledger.metrics[0].phi), (0.1, 2, 3.0));
+    let ledger = parse(&full).unwrap();
+    assert_eq!((ledger.false_rollback, ledger.metrics.len(), ledger.metrics[0].phi), (0.05, 2, 2.5));
 }
 
 #[test]
@@ -66,18 +63,6 @@ fn minutes_cannot_be_left_out() {
     let missing = parse(r#"{"phi":1}"#).unwrap_err();
     assert_eq!((missing.message.as_str(), missing.place), ("the field `minutes` is missing", None));
     assert!(parse("[]").is_err() && parse("3").is_err());
-}
-
-#[test]
-fn chances_and_phis_by_table() {
-    for (text, chance) in
-        [("5%", Some(0.05)), ("0.05", Some(0.05)), ("0", None), ("100%", None), ("x", None), ("NaN", None)]
-    {
-        assert_eq!(read_chance(text).ok(), chance, "{text}");
-    }
-    for (text, phi) in [("3", Some(3.0)), ("1", Some(1.0)), ("0.9", None), ("inf", None), ("-", None)] {
-        assert_eq!(read_phi(text).ok(), phi, "{text}");
-    }
 }
 
 proptest::proptest! {
