@@ -169,8 +169,8 @@ pub struct LatencyCriterion {
     /// Green is degraded above this latency, unless blue is above it too.
     #[serde(default)]
     pub ceiling: Option<Period>,
-    /// Minutes in which green's latency exceeds blue's by this factor (at least 1) speak against green,
-    /// instead of the counts of slow requests.
+    /// Green's percentile may be this many times blue's (at least 1): of `p95` and `p99` requests slower
+    /// than that are counted, of others the minutes vote in which green's is above.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub ratio: Option<f64>,
