@@ -257,6 +257,6 @@ fn fifty_metrics_of_each_side_fit_into_one_question() {
     let legal = |id: &&String| {
         id.starts_with(|c: char| c.is_ascii_lowercase()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
-    assert!(ids.iter().all(|id| legal(&id) && !id.starts_with("migrate_")));
+    assert!(ids.iter().all(|id| legal(id) && !id.starts_with("migrate_")));
     assert_eq!(rules(&and("health: { metrics: [] }\n")), Vec::<String>::new());
 }
