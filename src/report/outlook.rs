@@ -114,7 +114,7 @@ impl Words {
         });
         lines.extend(method.map(|method| ("latency", method)));
         let declared = format!(
-            "{}: the chance that a healthy green is sent home by bad luck, over the whole run",
+            "{}: the chance that bad luck sends a healthy green home, over the whole run",
             rate(basis.false_rollback)
         );
         lines.push(("false rollback", declared));
