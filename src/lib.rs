@@ -22,6 +22,8 @@
 //! | stage | one shift, then a bake, judged by the gate |
 //! | bake | the time that a stage is watched before it may count as healthy |
 //! | gate, verdict | the criteria; healthy, degraded, not enough evidence, cannot see |
+//! | protocol | how a run is judged, fixed by its plan: what is counted, the tests, their weights, the stakes |
+//! | ledger, course | the counts of every minute since green first had traffic; the evidence and verdict they make |
 //! | hold | stop moving, change nothing, say why |
 //! | roll back | of a run: traffic home to blue. *Undo* is of one operation |
 //! | run, journal | one migration; its append-only record |
@@ -45,7 +47,7 @@
 //! rollback  lock + replay -> append Unwinding -> drive
 //! finish    lock + replay -> append Finishing -> drive
 //! status    replay without the lock -> report
-//! judge     counts of past minutes -> ledger -> course -> report
+//! judge     minutes of a journal, a file or CloudWatch -> ledger -> course -> report; without the lock
 //! drive     decide -> {perform | undo | shift | judge | record | wait}   until held, closed, stuck or interrupted
 //! ```
 //!
@@ -109,6 +111,17 @@
 //! are a courtesy: the first asks the loop to stop at its next safe point, the second ends the
 //! process, and nothing depends on either.
 //!
+//! # How green is judged
+//!
+//! The promise is about a whole run: the chance that a healthy green is sent home by bad luck is at most
+//! what the playbook declares, however often anybody looks and however often the run is resumed. So the
+//! counts live in the journal. [`discover`] reads blue's last day, the plan makes a
+//! [`gate::protocol::Protocol`] of it before there is a green, every look adds the minutes that are new
+//! ([`journal::seen`]), and the verdict is [`gate::course::Course`] of both: a pure function of the journal,
+//! which `migrate judge` computes again for anybody. What people bound themselves (alarms, levels, a ceiling of
+//! latency) and what needs no statistics (dead tasks) are gates beside it, outside of the promise; and a stage
+//! passes only when what was seen is enough for what the next one puts at stake ([`gate::exposure`]).
+//!
 //! # Where to add things
 //!
 //! * A field of the playbook: its type in [`playbook`], a row in its table of fields, its decoding;
@@ -123,7 +136,9 @@
 //!   operations in [`plan`], its rules in [`assess`], its words in [`report`], an estate and the rules of
 //!   AWS in [`cloud::sim`], and a line `sweeps!(way, PLAYBOOK)` in the engine's tests.
 //! * A rule of the real cloud that hurts: [`cloud::sim`] enforces it, with a test of its own.
-//! * A criterion of the gate: [`gate`], and the reading of its evidence in both clouds.
+//! * Something that the judge counts: a series in [`gate::protocol`] and a question with its weight in
+//!   [`gate::question`], which [`plan`] asks; its reading, and that of its last day, in both clouds.
+//! * A gate beside the promise: an objection in [`gate`].
 //! * A way for a run to go: an arm of `execute::decide`, an event only if something new *happened*.
 //! * A moment at which hooks are called: `journal::calls` says when it is due, `execute::owed` what is
 //!   called then, and an arm of `execute::decide` where it stands between the other steps.

@@ -1,13 +1,16 @@
 //! The benchmark's parts, and the promise at a size that every test run can afford. The whole of it:
 //! `cargo run --release --example peers`.
 
+mod estate;
 mod kayenta;
 mod latency;
 mod measure;
+mod past;
 mod promise;
 mod rules;
 mod tables;
 mod traffic;
+mod whole;
 
 use measure::{Phi, geometric_mean, measure};
 use migrate::gate::count::Reported;

@@ -13,6 +13,7 @@ mod fleets;
 mod fold;
 mod hooks;
 mod in_place;
+mod judging;
 mod lab;
 mod names;
 mod outlook;

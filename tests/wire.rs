@@ -11,6 +11,7 @@ mod discovery;
 mod estate;
 mod faults;
 mod itself;
+mod judge;
 mod judging;
 mod migration;
 mod names;

@@ -8,16 +8,17 @@ mod past;
 
 use std::path::PathBuf;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
 pub(super) use self::file::FILE;
 use super::runs::choose;
 use super::{Common, RunArgs};
-use crate::gate::Counted;
 use crate::gate::ledger::Ledger;
+use crate::gate::{Counted, Judgement};
 use crate::journal::progress::Progress;
+use crate::journal::{Event, Record};
 use crate::report::judge::Case;
 use crate::report::outcome::{Failure, Outcome};
 use crate::report::{Form, out};
@@ -62,20 +63,38 @@ pub(super) fn judge(common: &Common, args: &JudgeArgs) -> Result<Outcome, Failur
     let progress = &chosen.progress;
     let plan = &progress.header.plan;
     let case = Case::new(args.asked(progress.seen.ledger(plan)), progress.seen.origin(plan));
-    let stage = progress.judged.as_ref().map_or(progress.stage, |judged| judged.stage);
-    let last = progress.judged.as_ref().map(
-        |judged| json!({ "at": judged.at, "verdict": judged.judgement.verdict, "reason": judged.judgement.reason }),
-    );
+    let gate = chosen.records.iter().rev().find_map(Gate::of);
+    let stage = gate.as_ref().map_or(progress.stage, |gate| gate.stage);
     let fields = [
         ("run", json!(progress.header.run)),
         ("state", json!(progress.state())),
         ("stage", json!(stage)),
         ("stages", json!(progress.stages())),
         ("begin", json!(case.begin)),
-        ("gate", json!(last)),
+        ("gate", gate.as_ref().map_or(Value::Null, Gate::object)),
     ];
     let title = title(progress, &case, stage);
-    Ok(tell(common, &case, &title, &notes(progress, &case), &fields))
+    Ok(tell(common, &case, &title, &notes(progress, &case, gate.as_ref()), &fields))
+}
+
+/// What the gate said last, of which the evidence is a part.
+struct Gate<'a> {
+    stage: usize,
+    at: DateTime<Utc>,
+    judgement: &'a Judgement,
+}
+
+impl Gate<'_> {
+    fn of(record: &Record) -> Option<Gate<'_>> {
+        match &record.event {
+            Event::Judged { stage, judgement, .. } => Some(Gate { stage: *stage, at: record.at, judgement }),
+            _ => None,
+        }
+    }
+
+    fn object(&self) -> Value {
+        json!({ "at": self.at, "verdict": self.judgement.verdict, "reason": self.judgement.reason })
+    }
 }
 
 impl JudgeArgs {
@@ -121,7 +140,7 @@ fn title(progress: &Progress, case: &Case, stage: usize) -> String {
 }
 
 /// What the evidence alone does not say.
-fn notes(progress: &Progress, case: &Case) -> Vec<String> {
+fn notes(progress: &Progress, case: &Case, gate: Option<&Gate>) -> Vec<String> {
     let mut notes = Vec::new();
     let begun = &case.ledger.starts.begun;
     if begun.len() > 1 {
@@ -134,12 +153,12 @@ fn notes(progress: &Progress, case: &Case) -> Vec<String> {
     if progress.header.plan.counted() == Counted::Nothing && case.ledger.metrics.is_empty() {
         notes.push("nothing of this run is counted: its tasks and alarms are the gate".to_owned());
     }
-    if let Some(judged) = &progress.judged
-        && (judged.judgement.verdict != case.course.verdict
-            || !judged.judgement.reason.starts_with(&case.course.reason))
-    {
-        let (verdict, at) = (judged.judgement.verdict.words(), judged.at.format("%F %H:%M UTC"));
-        notes.push(format!("the whole gate said at {at}: {verdict}: {}", judged.judgement.reason));
+    let same = |judgement: &Judgement| {
+        judgement.verdict == case.course.verdict && judgement.reason.starts_with(&case.course.reason)
+    };
+    if let Some(Gate { at, judgement, .. }) = gate.filter(|gate| !same(gate.judgement)) {
+        let (verdict, at) = (judgement.verdict.words(), at.format("%F %H:%M UTC"));
+        notes.push(format!("the run's own gate, at {at}: {verdict}: {}", judgement.reason));
     }
     notes
 }

@@ -163,16 +163,11 @@ fn status_text(progress: &Progress, reason: &str, next: Option<&str>) -> String 
         if let Some(counts) = words.counts(&judgement.tally).filter(|_| judgement.tally.minutes > 0) {
             line("counts", counts);
         }
-        if let Some(case) = Case::weighed(progress) {
-            let mut name = "evidence";
-            for metric in case.sparklines() {
-                line(std::mem::take(&mut name), metric);
-            }
-            name = "what if";
-            for sentence in case.sentences() {
-                line(std::mem::take(&mut name), sentence);
-            }
-        }
+    }
+    if let Some(case) = Case::weighed(progress) {
+        let names = |first: &'static str| std::iter::once(first).chain(std::iter::repeat(""));
+        names("evidence").zip(case.sparklines()).for_each(|(name, metric)| line(name, metric));
+        names("what if").zip(case.sentences()).for_each(|(name, sentence)| line(name, sentence));
     }
     if let Some(bake) = &progress.bake {
         line("bake", format!("until {}", bake.until.format("%F %T UTC")));

@@ -3,7 +3,7 @@
 //!
 //! It computes nothing that the verdict rests on.
 
-use super::count::Pair;
+use super::count::{Count, Pair};
 use super::course::Course;
 use super::ledger::{Direction, Ledger, Metric, Row, Test};
 use super::trial::{BETTORS, FAST_FALSE_ROLLBACK, WARNING};
@@ -11,39 +11,35 @@ use super::trial::{BETTORS, FAST_FALSE_ROLLBACK, WARNING};
 pub(super) fn condemned(ledger: &Ledger, course: &Course, minute: usize) -> String {
     let numbers = with_the_worst(ledger, course, minute + 1);
     let evidence = course.evidence.get(minute).copied().unwrap_or_default();
-    let (needed, phi) = (-ledger.false_rollback.ln(), phi(ledger, course));
+    let needed = -ledger.false_rollback.ln();
     if evidence.slow >= needed {
-        let (found, needed, declared) = (odds(evidence.slow), odds(needed), percent_of(ledger.false_rollback));
-        format!(
-            "{numbers}; evidence against green {found}, a rollback at a declared chance of {declared} needs {needed}{phi}"
-        )
+        let (found, needed, chance) = (odds(evidence.slow), odds(needed), declared(ledger.false_rollback));
+        format!("{numbers}; evidence against green {found}, a rollback at a declared chance of {chance} needs {needed}")
     } else {
         let (found, needed) = (odds(evidence.fast), odds(-FAST_FALSE_ROLLBACK.ln()));
-        format!(
-            "{numbers}; evidence of few minutes against green {found}, a rollback by few minutes needs {needed}{phi}"
-        )
+        format!("{numbers}; evidence of few minutes against green {found}, a rollback by few minutes needs {needed}")
     }
 }
 
 pub(super) fn suspicious(ledger: &Ledger, course: &Course) -> String {
     format!(
-        "{}; evidence against green {}: too much to go on (from {WARNING}), too little to roll back (from {}){}",
+        "{}; evidence against green {}: too much to go on (from {WARNING}), too little to roll back (from {})",
         with_the_worst(ledger, course, course.evidence.len()),
         now(course),
-        odds(-ledger.false_rollback.ln()),
-        phi(ledger, course)
+        odds(-ledger.false_rollback.ln())
     )
 }
 
 pub(super) fn shared(ledger: &Ledger, course: &Course, metric: usize) -> String {
     let broken = ledger.metrics.get(metric).map(described).unwrap_or_default();
-    format!("{}; both break the {broken}: not green's fault", numbers(ledger, course, metric))
+    let (numbers, now) = (numbers(ledger, course, metric), now(course));
+    format!("{numbers}; both break the {broken}: not green's fault; evidence against green {now}")
 }
 
 pub(super) fn healthy(ledger: &Ledger, course: &Course) -> String {
     let numbers = course.driver.map(|index| numbers(ledger, course, index)).unwrap_or_default();
     let needed = odds(-ledger.false_rollback.ln());
-    format!("{numbers}; evidence against green {} of {needed}{}", now(course), phi(ledger, course))
+    format!("{numbers}; evidence against green {} of {needed}", now(course))
 }
 
 pub(super) fn nothing_compared(ledger: &Ledger) -> String {
@@ -71,7 +67,9 @@ pub fn numbers(ledger: &Ledger, course: &Course, index: usize) -> String {
     };
     let minutes = track.minutes;
     match metric.test {
-        Test::Beside(_) | Test::Against(_) => format!("{}: {} in {minutes} min", described(metric), rates(&track.seen)),
+        Test::Beside(_) | Test::Against(_) => {
+            format!("{}: {} in {minutes} min, phi {:.1}", described(metric), rates(&track.seen), metric.phi)
+        }
         Test::LevelBeside { ratio, worse } => {
             let than = match worse {
                 Direction::Higher => format!("above {ratio} x blue"),
@@ -79,14 +77,6 @@ pub fn numbers(ledger: &Ledger, course: &Course, index: usize) -> String {
             };
             format!("{}: green {than} in {} of {minutes} min", metric.name, track.against)
         }
-    }
-}
-
-/// The driver's phi, as the end of a sentence; levels have none.
-fn phi(ledger: &Ledger, course: &Course) -> String {
-    match course.driver.and_then(|index| ledger.metrics.get(index)) {
-        Some(metric) if metric.counted() => format!(" (phi {:.1})", metric.phi),
-        _ => String::new(),
     }
 }
 
@@ -107,7 +97,11 @@ fn worst_stretch(ledger: &Ledger, metric: &Metric, end: usize) -> Option<(u32, P
     let (mut seen, mut minutes) = (Pair::default(), 0);
     let mut best = (0.0, 0, Pair::default());
     for row in ledger.minutes.iter().take(end).rev() {
-        let Some(pair) = row.pair(metric.series) else { continue };
+        let (green, blue) = row.sides(metric.series);
+        // A limit needs no blue.
+        let alone = matches!(metric.test, Test::Against(_));
+        let Some((green, blue)) = green.zip(blue.or(alone.then(Count::default))) else { continue };
+        let pair = Pair { green, blue };
         let bets = match metric.test {
             Test::Beside(margin) => margin.bets(&pair, metric.phi),
             Test::Against(limit) => limit.bets(&pair.green, metric.phi),
@@ -154,9 +148,12 @@ fn percent(fraction: f64) -> String {
     format!("{:.2}%", fraction * 100.0)
 }
 
-/// A declared chance, with no more digits than it has.
-fn percent_of(chance: f64) -> String {
-    let text = format!("{:.4}", chance * 100.0);
+/// A chance in per cent, with at most two digits behind the point.
+pub(super) fn declared(chance: f64) -> String {
+    if chance < 1e-4 {
+        return format!("1 in {}", odds(-chance.ln()));
+    }
+    let text = format!("{:.2}", chance * 100.0);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 

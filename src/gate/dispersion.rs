@@ -147,7 +147,7 @@ mod tests {
             .map(|m| count(1000.0, 10.0 + 3.0 * (std::f64::consts::TAU * f64::from(m) / 1440.0).sin()))
             .collect();
         let found = in_time(&curve);
-        assert!(found[0] == 1.0 && found[4] > found[3] && found[3] > found[2] && found[4] > 10.0, "{found:?}");
+        assert!(found[..4] == [1.0; 4] && found[4] > 10.0, "{found:?}");
     }
 
     proptest! {

@@ -171,6 +171,8 @@ impl Traffic {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// 100 requests a second, 5 % on green, 0.5 % of them bad: the closed form gives 9.9 minutes.
@@ -188,7 +190,7 @@ mod tests {
         assert_eq!(Traffic { share: 1.0, ..traffic }.minutes_to_detect(1.0), None, "nothing to compare with");
         assert_eq!(Traffic { requests_per_minute: 0.0, ..traffic }.minutes_to_detect(1.0), None);
         let outage = traffic.outlook().prospects[3];
-        assert_eq!((outage.minutes, outage.failed_requests), (Some(3.0), Some(900.0)));
+        assert_eq!((outage.minutes, outage.failed_requests), (Some(4.0), Some(1200.0)));
     }
 
     #[test]
@@ -208,5 +210,117 @@ mod tests {
         let doubled = Traffic { phi: 2.0, ..traffic };
         let ratio = doubled.minutes_to_detect(0.005).unwrap() / traffic.minutes_to_detect(0.005).unwrap();
         assert!((ratio - 2.0).abs() < 1e-9);
+    }
+
+    /// 1,000 requests a minute, all on green, 2 % of them bad, and a limit of 0.5 %: the bettor on 3 wins
+    /// 20 ln 3 - 1000 x 0.005 x 2 = 11.97 a minute, the one on 5 wins 12.19.
+    #[test]
+    fn the_limit_by_hand() {
+        let limit = Limit { rate: 0.005 };
+        let alone =
+            Traffic { requests_per_minute: 1000.0, share: 1.0, limit: Some((limit, 0.2)), ..Traffic::example() };
+        let needed = 100f64.ln() + 8f64.ln() - alone.laid.ln() - 0.2f64.ln();
+        let best = 20.0 * 5f64.ln() - 1000.0 * 0.005 * 4.0;
+        assert!((best - 12.188_758).abs() < 1e-5);
+        // The cap of 3 a minute keeps the slow evidence for three minutes; the fast one needs 1e-6.
+        let fast = (needed - 100f64.ln() + 1e6f64.ln()) / best;
+        assert!((alone.minutes_to_detect(0.02).unwrap() - fast).abs() < 1e-9 && fast > 1.0, "{fast}");
+        // Next to the limit it takes its time, and below it there is nothing to see.
+        let best = 6.5 * 1.5f64.ln() - 2.5;
+        assert!((alone.minutes_to_detect(0.0065).unwrap() - needed / best).abs() < 1e-9);
+        assert_eq!(alone.minutes_to_detect(0.005), None);
+        let broken = Traffic { blue_rate: 0.006, ..alone };
+        assert_eq!(broken.minutes_to_detect(1.0), None, "blue breaks it as well");
+    }
+
+    /// As in the course: a limit below what counts as healthy beside a blue that is large enough to speak
+    /// for green says nothing, and says it where blue is small.
+    #[test]
+    fn blue_speaks_for_green_where_it_is_large() {
+        let limit = Some((Limit { rate: 0.01 }, 0.2));
+        let at = |share| Traffic { share, blue_rate: 0.01, limit, ..Traffic::example() }.minutes_to_detect(0.0125);
+        assert_eq!(at(0.5), None);
+        assert!(at(0.9).is_some());
+        // Where blue does not speak for green, the sooner of the two is taken.
+        let with = Traffic { limit: Some((Limit { rate: 0.005 }, 0.2)), ..Traffic::example() };
+        let without = Traffic { limit: None, ..with };
+        assert!(with.minutes_to_detect(0.05) <= without.minutes_to_detect(0.05));
+        assert_eq!(with.minutes_to_detect(0.005), without.minutes_to_detect(0.005));
+    }
+
+    #[test]
+    fn how_failures_are_judged_is_found_among_the_metrics() {
+        let metric =
+            |series, test, weight| Metric { name: String::new(), series, test, weight, phi: 3.0, cold_minutes: 0 };
+        let metrics = [
+            metric(0, Test::Beside(Margin::ERRORS), 0.5),
+            metric(1, Test::Against(Limit { rate: 0.9 }), 0.1),
+            metric(0, Test::Against(Limit { rate: 0.1 }), 0.3),
+            metric(2, Test::Beside(Margin::CLIENT_ERRORS), 0.1),
+        ];
+        let judged = Traffic::judged(&metrics, 0.05, 0.2).unwrap();
+        assert_eq!((judged.margin, judged.phi, judged.weight), (Margin::ERRORS, 3.0, 0.5));
+        assert_eq!((judged.limit, judged.laid, judged.false_rollback), (Some((Limit { rate: 0.1 }, 0.3)), 0.2, 0.05));
+        assert_eq!((judged.green_requests(), judged.blue_requests()), (0.0, 0.0));
+        assert_eq!(Traffic::judged(&metrics[1..3], 0.05, 0.2), None, "nothing is compared");
+    }
+
+    /// The evidence of a green that is far worse grows with f ln((1 + 0.25 f) / 1.25 f), which falls from
+    /// f = 0.34 on.
+    const LARGEST: f64 = 0.3;
+
+    fn any_traffic() -> impl Strategy<Value = Traffic> {
+        (0.1f64..1e6, 0.001f64..LARGEST, 0.0f64..0.2, 1.0f64..8.0, proptest::option::of(0.001f64..0.5)).prop_map(
+            |(requests_per_minute, share, blue_rate, phi, limit)| Traffic {
+                requests_per_minute,
+                share,
+                blue_rate,
+                phi,
+                limit: limit.map(|rate| (Limit { rate }, 0.2)),
+                weight: 0.4,
+                ..Traffic::example()
+            },
+        )
+    }
+
+    /// `None` is later than any minute.
+    fn when(minutes: Option<f64>) -> f64 {
+        minutes.unwrap_or(f64::INFINITY)
+    }
+
+    proptest! {
+        /// More traffic, a worse green, or a larger share of at most 30 % never show later. With more, blue
+        /// becomes too small to compare with, and it takes longer again.
+        #[test]
+        fn more_to_see_is_never_seen_later(
+            traffic in any_traffic(), rate in 0.0f64..=1.0, more in 1.0f64..20.0, worse in 0.0f64..=1.0,
+        ) {
+            let found = when(traffic.minutes_to_detect(rate));
+            let busier = Traffic { requests_per_minute: traffic.requests_per_minute * more, ..traffic };
+            prop_assert!(when(busier.minutes_to_detect(rate)) <= found * (1.0 + 1e-9));
+            let larger = Traffic { share: (traffic.share * more).min(LARGEST), ..traffic };
+            prop_assert!(when(larger.minutes_to_detect(rate)) <= found * (1.0 + 1e-9));
+            prop_assert!(when(traffic.minutes_to_detect(rate.max(worse))) <= found * (1.0 + 1e-9));
+        }
+
+        #[test]
+        fn phi_never_helps(traffic in any_traffic(), rate in 0.0f64..=1.0, more in 1.0f64..5.0) {
+            let found = traffic.minutes_to_detect(rate);
+            let clustered = Traffic { phi: traffic.phi * more, ..traffic }.minutes_to_detect(rate);
+            prop_assert!(when(clustered) >= when(found));
+            prop_assert!(when(clustered) <= when(found) * more * (1.0 + 1e-9));
+        }
+
+        /// What a bake is said to show, it shows, and hardly less than it does not.
+        #[test]
+        fn the_smallest_rate_is_the_border(traffic in any_traffic(), bake in 1.0f64..600.0) {
+            match traffic.smallest_seen(bake) {
+                None => prop_assert!(when(traffic.prospect(1.0).minutes) > bake),
+                Some(least) => {
+                    prop_assert!(when(traffic.prospect(least).minutes) <= bake);
+                    prop_assert!(when(traffic.prospect(least * 0.999).minutes) > bake);
+                }
+            }
+        }
     }
 }

@@ -32,6 +32,8 @@ pub struct Protocol {
     pub planned_minutes: u32,
     pub stages: u32,
     pub series: Vec<Series>,
+    /// Blue's usual rate of bad ones in each series, 0 where none is known.
+    pub usual: Vec<f64>,
     /// Questions about the series, by weights that add up to 1.
     pub metrics: Vec<Metric>,
 }
@@ -64,6 +66,9 @@ pub struct Observed<'a> {
     pub minutes: &'a BTreeMap<DateTime<Utc>, Minute>,
     /// The stages that were begun, in order.
     pub begun: &'a [Begun],
+    /// Minutes from this one on may still be revised: what is missing there may only be late. `None` where
+    /// all are final.
+    pub open: Option<DateTime<Utc>>,
 }
 
 /// A stage that was begun.
@@ -98,8 +103,9 @@ impl Series {
                 Reading::Levels { green: self.level(green), blue: self.level(blue) }
             }
             Series::Unserved { shared: true } => {
+                let known = green.counts.samples.is_some() || !green.open;
                 let (green, blue) = (green.counts, blue.counts);
-                let greens = green.unanswered() > UNANSWERED_RATIO * blue.unanswered() + UNANSWERED_FLOOR;
+                let greens = known && green.unanswered() > UNANSWERED_RATIO * blue.unanswered() + UNANSWERED_FLOOR;
                 let requests = green.requests.map(|requests| requests + blue.requests.unwrap_or(0.0));
                 let together = Reported { requests, bad: green.unserved.filter(|_| greens) };
                 Reading::Counts { green: together, blue: Reported::default() }
@@ -121,8 +127,10 @@ impl Series {
                 Reported { requests: right.map(|(_, samples)| samples), bad: slow }
             }
             Series::Counted { bad, of, better, absent_is_zero } => {
-                // Nobody says of the user's counts that absence is zero, unless the user does.
-                let found = side.own(bad).or(absent_is_zero.then_some(0.0));
+                // Nobody says of the user's counts that absence is zero, unless the user does; and the good
+                // ones may only be late.
+                let zero = *absent_is_zero && !(*better && side.open);
+                let found = side.own(bad).or(zero.then_some(0.0));
                 let Some((found, all)) = found.zip(side.own(of)) else { return Reported::default() };
                 let bad = match found {
                     // More good ones than all are a report that is ahead of the other.
@@ -152,6 +160,8 @@ impl Series {
 struct Side<'a> {
     counts: &'a Counts,
     common: Option<&'a Minute>,
+    /// Whether the minute may still be revised.
+    open: bool,
 }
 
 impl Side<'_> {
@@ -196,7 +206,8 @@ impl Protocol {
     }
 
     fn row(&self, minute: &Minute, origin: DateTime<Utc>, seen: Observed) -> Row {
-        let green = Side { counts: &minute.green, common: Some(minute) };
+        let open = |minute: &Minute| seen.open.is_some_and(|open| open <= minute.start);
+        let green = Side { counts: &minute.green, common: Some(minute), open: open(minute) };
         let nothing = Counts::default();
         let (blue, share) = match self.baseline {
             Baseline::Beside => {
@@ -206,7 +217,7 @@ impl Protocol {
                     floor(s.intended) <= minute.start && s.followed.is_none_or(|followed| minute.start < followed)
                 });
                 let share = stage.filter(|_| !moving).map(|stage| stage.share);
-                (Side { counts: &minute.blue, common: None }, share)
+                (Side { counts: &minute.blue, common: None, open: green.open }, share)
             }
             Baseline::Past => {
                 // The newest minute before the shift beside the first behind it, and so on backwards.
@@ -215,10 +226,24 @@ impl Protocol {
                 let past = seen.minutes.get(&past);
                 // Green is expected to have what blue had; where that is not known, nothing of blue is.
                 let share = if past.is_some() { 0.5 } else { 1.0 };
-                (Side { counts: past.map_or(&nothing, |p| &p.blue), common: past }, Some(share))
+                let counts = past.map_or(&nothing, |p| &p.blue);
+                (Side { counts, common: past, open: past.is_some_and(open) }, Some(share))
             }
         };
-        let readings = self.series.iter().map(|series| series.reading(&green, &blue)).collect();
+        let usual = self.usual.iter().copied().chain(std::iter::repeat(0.0));
+        let read = |(series, usual): (&Series, f64)| {
+            let mut reading = series.reading(&green, &blue);
+            match &mut reading {
+                // Failures that are late look like none. Green gains by that for a moment; for blue, what is
+                // usual stands in, or a healthy green would be condemned by blue's late numbers.
+                Reading::Counts { blue: Reported { requests: Some(requests), bad: bad @ None }, .. } if blue.open => {
+                    *bad = Some(*requests * usual);
+                }
+                Reading::Counts { .. } | Reading::Levels { .. } => {}
+            }
+            reading
+        };
+        let readings = self.series.iter().zip(usual).map(read).collect();
         Row { readings, share }
     }
 }
@@ -254,6 +279,7 @@ mod tests {
             planned_minutes: 60,
             stages: 2,
             series,
+            usual: Vec::new(),
             metrics,
         }
     }
@@ -283,14 +309,14 @@ mod tests {
         let minutes: Vec<_> = (-3..8).map(|n| (n, side().0, side().1)).collect();
         let minutes = observed(&minutes);
         let begun = [stage(0, Some(2), 0.1), stage(5, None, 0.5)];
-        let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &begun });
+        let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &begun, open: None });
         assert_eq!(ledger.starts.begun, [0, 5]);
         let shares: Vec<Option<f64>> = ledger.minutes.iter().map(|row| row.share).collect();
         let (a, none) = (Some(0.1), None);
         assert_eq!(shares, [none, none, a, a, a, none, none, none], "nobody knows while a shift is followed");
         let pair = ledger.minutes[0].pair(0).unwrap();
         assert_eq!((pair.green.requests, pair.blue.bad), (10.0, 2.0));
-        let unshifted = protocol.ledger(Observed { minutes: &minutes, begun: &[] });
+        let unshifted = protocol.ledger(Observed { minutes: &minutes, begun: &[], open: None });
         assert_eq!((unshifted.minutes.len(), unshifted.starts.begun.len()), (0, 0));
     }
 
@@ -300,7 +326,7 @@ mod tests {
         let past = |n: i64| (n, Counts::default(), counts(100.0 + n as f64, 0.0));
         let now = |n: i64| (n, counts(50.0, n as f64), Counts::default());
         let minutes = observed(&[past(-3), past(-2), past(-1), now(0), now(2), now(3), now(4), now(5), now(6)]);
-        let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &[stage(0, Some(2), 1.0)] });
+        let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &[stage(0, Some(2), 1.0)], open: None });
         let blues: Vec<Option<f64>> =
             ledger.minutes.iter().map(|row| row.pair(0).map(|pair| pair.blue.requests)).collect();
         assert_eq!(blues, [Some(99.0), Some(98.0), Some(97.0), None, None]);
@@ -315,7 +341,7 @@ mod tests {
     fn slow_requests_are_of_the_samples_and_believed_where_they_can_be() {
         let slow = |samples, slow| {
             let counts = Counts { samples, slow: [slow, None], ..counts(100.0, 0.0) };
-            Series::Slow(0).count(&Side { counts: &counts, common: None })
+            Series::Slow(0).count(&Side { counts: &counts, common: None, open: false })
         };
         assert_eq!(slow(Some(80.0), Some(4.5)), Reported::new(80.0, 4.5));
         for odd in [Some(81.0), Some(-1.0), Some(f64::NAN), None] {
@@ -326,27 +352,63 @@ mod tests {
 
     #[test]
     fn counts_of_the_user_may_be_of_what_went_well() {
-        let own = [("good".to_owned(), 97.0), ("all".to_owned(), 100.0)].into();
+        let own = [("good", 97.0), ("all", 100.0), ("below", -1.0)];
+        let own = own.map(|(name, value)| (name.to_owned(), value)).into();
         let counts = Counts { own, ..Counts::default() };
-        let side = Side { counts: &counts, common: None };
-        let counted = |bad: &str, of: &str, better| {
-            let (bad, of) = (bad.to_owned(), of.to_owned());
-            Series::Counted { bad, of, better, absent_is_zero: true }.count(&side).count()
+        let side = Side { counts: &counts, common: None, open: false };
+        let counted = |bad: &str, of: &str, better, absent_is_zero| {
+            let series = Series::Counted { bad: bad.to_owned(), of: of.to_owned(), better, absent_is_zero };
+            series.count(&side).count().map(|c| (c.requests, c.bad))
         };
-        assert_eq!(counted("good", "all", true).map(|c| (c.requests, c.bad)), Some((100.0, 3.0)));
-        assert_eq!(counted("silent", "all", false).map(|c| (c.requests, c.bad)), Some((100.0, 0.0)));
-        assert_eq!(counted("silent", "all", true).map(|c| c.bad), Some(100.0), "nothing went well");
-        assert_eq!(counted("good", "silent", false), None);
+        assert_eq!(counted("good", "all", true, false), Some((100.0, 3.0)));
+        assert_eq!(counted("good", "all", false, false), Some((100.0, 97.0)));
+        assert_eq!(counted("all", "good", true, false), Some((97.0, 0.0)), "a report that is ahead");
+        for better in [true, false] {
+            assert_eq!(counted("silent", "all", better, false), None, "absence is not zero by itself");
+            assert_eq!(counted("good", "silent", better, true), None);
+            assert_eq!(counted("below", "all", better, true), None, "no count is negative");
+        }
+        assert_eq!(counted("silent", "all", false, true), Some((100.0, 0.0)));
+        assert_eq!(counted("silent", "all", true, true), Some((100.0, 100.0)), "nothing went well");
     }
 
     /// What the load balancer answers itself speaks against green where green leaves requests unanswered.
+    /// While blue's failures may only be late, its usual ones stand in; green's good ones are not known.
+    #[test]
+    fn what_is_missing_in_an_open_minute_may_be_late() {
+        let silent = || Counts { requests: Some(100.0), ..Counts::default() };
+        let own = |good: Option<f64>| {
+            let own = [("all", Some(10.0)), ("good", good)];
+            own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+        };
+        let green = Counts { own: own(None), ..silent() };
+        let minutes = observed(&[(0, green.clone(), silent()), (1, green, Counts { own: own(Some(9.0)), ..silent() })]);
+        let good = Series::Counted { bad: "good".to_owned(), of: "all".to_owned(), better: true, absent_is_zero: true };
+        let protocol = Protocol { usual: vec![0.02], ..protocol(Baseline::Beside, vec![Series::Errors, good]) };
+        let begun = [stage(0, Some(0), 0.5)];
+        let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &begun, open: Some(at(1)) });
+        let (all, nothing) = (Reported::new, Reported::default());
+        let found: Vec<Reading> = ledger.minutes.iter().flat_map(|row| row.readings.clone()).collect();
+        let none = Reported { requests: Some(100.0), bad: None };
+        let expected = [
+            Reading::Counts { green: none, blue: none },
+            Reading::Counts { green: all(10.0, 10.0), blue: nothing },
+            Reading::Counts { green: none, blue: all(100.0, 2.0) },
+            Reading::Counts { green: nothing, blue: all(10.0, 1.0) },
+        ];
+        assert_eq!(found, expected, "the first minute is final, the second is not");
+    }
+
     #[test]
     fn unserved_requests_are_greens_where_green_is_silent() {
         let series = Series::Unserved { shared: true };
         let side =
             |requests, samples| Counts { requests: Some(requests), samples, unserved: Some(30.0), ..Counts::default() };
         let together = |green: Counts, blue: Counts| {
-            let reading = series.reading(&Side { counts: &green, common: None }, &Side { counts: &blue, common: None });
+            let reading = series.reading(
+                &Side { counts: &green, common: None, open: false },
+                &Side { counts: &blue, common: None, open: false },
+            );
             let Reading::Counts { green, .. } = reading else { panic!("counts") };
             green.count().map(|count| (count.requests, count.bad))
         };
@@ -355,7 +417,8 @@ mod tests {
         assert_eq!(together(side(100.0, Some(97.0)), side(900.0, Some(870.0))), Some((1000.0, 0.0)), "blue alike");
         assert_eq!(together(side(100.0, Some(100.0)), side(900.0, Some(870.0))), Some((1000.0, 0.0)));
         assert_eq!(together(side(100.0, Some(70.0)), Counts::default()), Some((100.0, 30.0)), "at 100 %");
-        let own = Series::Unserved { shared: false }.count(&Side { counts: &side(100.0, None), common: None });
+        let own =
+            Series::Unserved { shared: false }.count(&Side { counts: &side(100.0, None), common: None, open: false });
         assert_eq!(own, Reported::new(100.0, 30.0));
     }
 }

@@ -20,13 +20,13 @@ pub struct Question {
     name: String,
     role: Role,
     test: Test,
-    phi: f64,
+    past: Past,
     cold_minutes: u32,
 }
 
 impl Question {
     fn new(series: Series, role: Role, test: Test, past: Past) -> Question {
-        Question { name: series.name(), series, role, test, phi: past.phi.max(1.0), cold_minutes: 0 }
+        Question { name: series.name(), series, role, test, past, cold_minutes: 0 }
     }
 
     /// Failures beside blue's.
@@ -42,8 +42,8 @@ impl Question {
     }
 
     /// Failures against a limit.
-    pub fn limit(limit: Limit, past: Past) -> Question {
-        let name = "hard limit".to_owned();
+    pub fn limit(counted: Counted, limit: Limit, past: Past) -> Question {
+        let name = if counted == Counted::Flows { "hard limit of resets" } else { "hard limit" }.to_owned();
         Question { name, ..Question::new(Series::Errors, Role::HardLimit, Test::Against(limit), past) }
     }
 
@@ -55,6 +55,15 @@ impl Question {
             Question { cold_minutes: COLD_MINUTES, ..asked }
         };
         [of(0, Role::SlowestTwentieth), of(1, Role::SlowestPercent)]
+    }
+
+    /// Requests slower than so many times one of blue's percentiles, as people allow it.
+    pub fn slower(slow: [Slow; 2], slowness: Slowness, ratio: f64) -> Question {
+        let index = usize::from(slowness == Slowness::P99);
+        let name = format!("slower than {ratio} x {}", slowness.statistic());
+        let test = Test::Beside(slowness.margin_of_multiple());
+        let asked = Question::new(Series::Slow(index), Role::SlowestPercent, test, slow[index].past);
+        Question { name, cold_minutes: COLD_MINUTES, ..asked }
     }
 
     /// A percentile (0 to 1), or another statistic, of the latency beside blue's, by votes of the minutes.
@@ -77,7 +86,7 @@ impl Question {
         Question::new(Series::ClientErrors, Role::ClientErrors, Test::Beside(Margin::CLIENT_ERRORS), past)
     }
 
-    /// The user's own count: a [`Series::Counted`].
+    /// The user's own counts, such as [`Series::Counted`], beside blue's; how they cluster is not known.
     pub fn counted(series: Series, margin: Margin, weight: Option<f64>) -> Question {
         Question::new(series, Role::Custom { weight }, Test::Beside(margin), Past::default())
     }
@@ -89,20 +98,31 @@ impl Question {
     }
 }
 
-/// The series that the questions take, each once, and the questions as metrics of a protocol.
-pub fn weighed(questions: Vec<Question>) -> (Vec<Series>, Vec<Metric>) {
+/// Questions as the parts of a protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighed {
+    /// Each once.
+    pub series: Vec<Series>,
+    /// Blue's usual rate in each series.
+    pub usual: Vec<f64>,
+    pub metrics: Vec<Metric>,
+}
+
+/// Weighs the questions.
+pub fn weighed(questions: Vec<Question>) -> Weighed {
     let roles: Vec<Role> = questions.iter().map(|question| question.role).collect();
-    let (mut series, mut metrics) = (Vec::new(), Vec::new());
+    let (mut series, mut usual, mut metrics) = (Vec::new(), Vec::new(), Vec::new());
     for (question, weight) in questions.into_iter().zip(weights(&roles)) {
         let known = series.iter().position(|known| *known == question.series);
         let index = known.unwrap_or(series.len());
         if known.is_none() {
             series.push(question.series);
+            usual.push(question.past.rate);
         }
-        let Question { name, test, phi, cold_minutes, .. } = question;
-        metrics.push(Metric { name, series: index, test, weight, phi, cold_minutes });
+        let Question { name, test, past, cold_minutes, .. } = question;
+        metrics.push(Metric { name, series: index, test, weight, phi: past.phi.max(1.0), cold_minutes });
     }
-    (series, metrics)
+    Weighed { series, usual, metrics }
 }
 
 #[cfg(test)]
@@ -115,12 +135,12 @@ mod tests {
         let slow = [Slow { bound: 0.2, past }, Slow { bound: 0.4, past: Past { phi: 0.2, ..past } }];
         let mut asked = vec![
             Question::errors(Counted::Requests, Margin::ERRORS, past),
-            Question::limit(Limit::from_history(0.001), past),
+            Question::limit(Counted::Requests, Limit::from_history(0.001), past),
         ];
         asked.extend(Question::slow(slow));
         asked.push(Question::client_errors(past));
         asked.push(Question::level("depth".to_owned(), 1.5, Direction::Higher, Some(0.1)));
-        let (series, metrics) = weighed(asked);
+        let Weighed { series, usual, metrics } = weighed(asked);
         assert_eq!(series.len(), 5, "errors and the limit are about one series: {series:?}");
         let found: Vec<(usize, &str, f64, u32)> =
             metrics.iter().map(|m| (m.series, m.name.as_str(), m.phi, m.cold_minutes)).collect();
@@ -133,6 +153,7 @@ mod tests {
             (4, "depth", 2.0, 0),
         ];
         assert_eq!(found, expected);
+        assert_eq!(usual, [0.001, 0.001, 0.001, 0.001, 0.0]);
         assert!((metrics.iter().map(|m| m.weight).sum::<f64>() - 1.0).abs() < 1e-12);
     }
 }

@@ -49,6 +49,11 @@ impl Slowness {
         }
     }
 
+    /// The percentile that a CloudWatch statistic is, where it is one of these.
+    pub fn of(statistic: &str) -> Option<Slowness> {
+        Slowness::ALL.into_iter().find(|slowness| slowness.statistic() == statistic)
+    }
+
     /// The part of blue's requests that is slower than the bound by its meaning, from 0 to 1.
     pub fn beyond(self) -> f64 {
         match self {
@@ -63,6 +68,13 @@ impl Slowness {
             Slowness::P99 => 5e-4,
         };
         Margin { ratio: Margin::ERRORS.ratio, floor }
+    }
+
+    /// Where the bound is a multiple of blue's percentile: green's own percentile is within it as long as
+    /// no more requests are beyond than that percentile leaves, and where blue's are beyond too, more.
+    pub fn margin_of_multiple(self) -> Margin {
+        let ratio = Margin::ERRORS.ratio;
+        Margin { ratio, floor: self.beyond() / ratio }
     }
 }
 

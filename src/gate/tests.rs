@@ -41,6 +41,7 @@ fn protocol(baseline: Baseline) -> Protocol {
         planned_minutes: 60,
         stages: 2,
         series: vec![Series::Errors],
+        usual: Vec::new(),
         metrics: tests.into_iter().zip(weights).map(metric).collect(),
     }
 }
@@ -79,7 +80,7 @@ fn seen(baseline: Baseline, share: f64, before: Vec<Minute>, stage: Vec<Minute>)
         alarms: Ok(BTreeMap::new()),
         alarms_named: Vec::new(),
         unread: None,
-        ledger: protocol(baseline).ledger(Observed { minutes: &known, begun: &begun }),
+        ledger: protocol(baseline).ledger(Observed { minutes: &known, begun: &begun, open: None }),
         stage,
         before,
     }

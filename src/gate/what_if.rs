@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::Counted;
-use super::account::odds;
+use super::account::declared;
 use super::count::{Count, Pair, Reported};
 use super::course::Course;
 use super::ledger::{Ledger, Reading, Row, Test};
@@ -53,11 +53,6 @@ impl Change {
             Change::Calm { minutes } => format!("it could go on after {minutes} minutes as good as blue's"),
         }
     }
-}
-
-/// A chance in per cent, with two digits.
-fn declared(chance: f64) -> String {
-    if chance >= 1e-4 { format!("{:.2}%", chance * 100.0) } else { format!("1 in {}", odds(-chance.ln())) }
 }
 
 /// Everything that would change the verdict of this ledger.

@@ -106,7 +106,7 @@ impl Seen {
 
     /// What is judged.
     pub fn ledger(&self, plan: &Plan) -> Ledger {
-        plan.protocol().ledger(Observed { minutes: &self.minutes, begun: &self.begun })
+        plan.protocol().ledger(Observed { minutes: &self.minutes, begun: &self.begun, open: self.settled })
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::gate::exposure::{Clean, Next};
 use crate::gate::outlook::{Prospect, Traffic};
+use crate::gate::tail::Slowness;
 use crate::gate::{Baseline, Counted};
 use crate::inventory::History;
 use crate::playbook::LatencyCriterion;
@@ -26,7 +27,7 @@ pub struct Outlook {
     /// Why nothing can be expected; the stages are empty then.
     pub unknown: Option<Unknown>,
     /// What the numbers rest on.
-    pub basis: Option<Basis>,
+    pub basis: Option<Grounds>,
     pub stages: Vec<StageOutlook>,
 }
 
@@ -44,10 +45,10 @@ pub enum Unknown {
 
 /// What the judge rests on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Basis {
+pub struct Grounds {
     /// Of the last day, on average.
     pub requests_per_minute: f64,
-    /// Minutes of the last day in which there were any; 0 where that is not known.
+    /// Minutes of the day in which there were any.
     pub busy_minutes: u32,
     /// Blue's rate of failures, 0 to 1.
     pub blue_rate: f64,
@@ -77,6 +78,8 @@ pub struct Basis {
 pub enum LatencyMethod {
     /// Requests slower than blue's 95th and 99th percentile of the last day are counted; seconds.
     SlowRequests { p95: f64, p99: f64 },
+    /// Requests slower than `ratio` times blue's percentile of the last day are counted; `bound` in seconds.
+    SlowerThan { statistic: String, ratio: f64, bound: f64 },
     /// Each minute in which green's statistic exceeds `ratio` times blue's votes against green.
     MinuteVotes { statistic: String, ratio: f64 },
 }
@@ -207,14 +210,14 @@ impl Plan {
         Clean { requests, minutes: requests / traffic.green_requests() }
     }
 
-    fn basis(&self, day: &History, judged: &Traffic) -> Basis {
+    fn basis(&self, day: &History, judged: &Traffic) -> Grounds {
         let health = &self.playbook.health;
         let named = |metric: &crate::gate::ledger::Metric| Weight {
             name: metric.name.clone(),
             weight: metric.weight,
             phi: metric.phi,
         };
-        Basis {
+        Grounds {
             requests_per_minute: day.requests_per_minute,
             busy_minutes: day.busy_minutes,
             blue_rate: judged.blue_rate,
@@ -234,10 +237,16 @@ impl Plan {
     }
 
     fn latency_method(&self) -> Option<LatencyMethod> {
-        if let Some([p95, p99]) = self.slow_bounds() {
-            return Some(LatencyMethod::SlowRequests { p95, p99 });
-        }
         let wish = self.playbook.health.latency.as_ref();
+        let by_ratio = wish.and_then(|wish| Some((wish, wish.ratio?)));
+        match (self.slow_bounds(), by_ratio) {
+            (Some([p95, p99]), None) => return Some(LatencyMethod::SlowRequests { p95, p99 }),
+            (Some([p95, p99]), Some((wish, ratio))) => {
+                let bound = if wish.statistic == Slowness::P95.statistic() { p95 } else { p99 };
+                return Some(LatencyMethod::SlowerThan { statistic: wish.statistic.clone(), ratio, bound });
+            }
+            (None, _) => {}
+        }
         let statistic = wish.map_or_else(LatencyCriterion::default_statistic, |wish| wish.statistic.clone());
         let ratio = wish.and_then(|wish| wish.ratio).unwrap_or(crate::gate::tail::SIGN_RATIO);
         (self.counted() == Counted::Requests).then_some(LatencyMethod::MinuteVotes { statistic, ratio })

@@ -6,7 +6,8 @@ use super::Plan;
 use crate::gate::ledger::Direction;
 use crate::gate::limit::Limit;
 use crate::gate::protocol::{Protocol, Series};
-use crate::gate::question::{Question, weighed};
+use crate::gate::question::{Question, Weighed, weighed};
+use crate::gate::tail::Slowness;
 use crate::gate::trial::Margin;
 use crate::gate::{Baseline, Counted};
 use crate::inventory::{History, Past};
@@ -74,7 +75,7 @@ impl Grounds<'_> {
             Counted::Nothing => Vec::new(),
         };
         asked.extend(self.health.metrics.iter().filter_map(|metric| self.own(metric)));
-        let (series, metrics) = weighed(asked);
+        let Weighed { series, usual, metrics } = weighed(asked);
         Protocol {
             baseline,
             counted: self.counted,
@@ -82,6 +83,7 @@ impl Grounds<'_> {
             planned_minutes: planned_minutes.max(1),
             stages,
             series,
+            usual,
             metrics,
         }
     }
@@ -94,16 +96,18 @@ impl Grounds<'_> {
 
     /// What counts as slow, in seconds, where slow requests are counted.
     pub fn slow_bounds(&self) -> Option<[f64; 2]> {
-        let by_percentile = self.health.latency.as_ref().is_some_and(|latency| latency.ratio.is_some());
-        let slow = self.history?.slow.filter(|_| !by_percentile)?;
-        (self.counted == Counted::Requests).then_some(slow.map(|slow| slow.bound))
+        let slow = self.history?.slow.filter(|_| self.counted == Counted::Requests)?;
+        let wish = self.health.latency.as_ref();
+        let Some(ratio) = wish.and_then(|wish| wish.ratio) else { return Some(slow.map(|slow| slow.bound)) };
+        // Another percentile than these is not known of the day.
+        Slowness::of(&wish?.statistic).map(|_| slow.map(|slow| ratio * slow.bound))
     }
 
     /// Failures beside blue's, and against the limit.
     fn failures(&self) -> Vec<Question> {
         let past = self.history.map_or_else(Past::default, |day| day.errors);
         let margin = Margin { ratio: self.health.errors.ratio, ..Margin::ERRORS };
-        let limit = self.limit().map(|limit| Question::limit(limit, past));
+        let limit = self.limit().map(|limit| Question::limit(self.counted, limit, past));
         [Question::errors(self.counted, margin, past)].into_iter().chain(limit).collect()
     }
 
@@ -111,10 +115,12 @@ impl Grounds<'_> {
     fn requests(&self) -> Vec<Question> {
         let mut asked = self.failures();
         let day = self.history;
-        match self.slow_bounds().and_then(|_| day?.slow) {
-            Some(slow) => asked.extend(Question::slow(slow)),
-            None => {
-                let wish = self.health.latency.as_ref();
+        let wish = self.health.latency.as_ref();
+        let by_ratio = wish.and_then(|wish| Some((Slowness::of(&wish.statistic), wish.ratio?)));
+        match (self.slow_bounds().and_then(|_| day?.slow), by_ratio) {
+            (Some(slow), None) => asked.extend(Question::slow(slow)),
+            (Some(slow), Some((Some(slowness), ratio))) => asked.push(Question::slower(slow, slowness, ratio)),
+            _ => {
                 let percentile = wish.map_or(Some(0.99), LatencyCriterion::percentile);
                 asked.push(Question::latency(percentile, wish.and_then(|wish| wish.ratio)));
             }

@@ -89,8 +89,8 @@ pub struct CustomMetric {
     /// Which change is worse; for `of` and `ratio`.
     #[serde(default, skip_serializing_if = "Worse::is_increase")]
     pub direction: Worse,
-    /// Its part in the evidence, beside 0.4 of errors, 0.2 of the hard limit, 0.25 of latency and 0.05 of
-    /// client errors; by default an equal part of 0.1. For `of` and `ratio`.
+    /// Its part in the evidence, beside 0.4 of errors, 0.2 of the hard limit, 0.25 of latency, 0.1 of
+    /// what the load balancer answers itself and 0.05 of client errors; by default an equal part of 0.1. For `of` and `ratio`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.01, max = 10))]
     pub weight: Option<f64>,
@@ -169,8 +169,8 @@ pub struct LatencyCriterion {
     /// Green is degraded above this latency, unless blue is above it too.
     #[serde(default)]
     pub ceiling: Option<Period>,
-    /// Minutes in which green's latency exceeds blue's by this factor (at least 1) speak against green,
-    /// instead of the counts of slow requests.
+    /// Green's percentile may be this many times blue's (at least 1): of `p95` and `p99` requests slower
+    /// than that are counted, of others the minutes vote in which green's is above.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub ratio: Option<f64>,

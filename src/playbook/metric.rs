@@ -20,7 +20,6 @@ const MANY: [&str; 4] = ["SEARCH(", "METRICS(", "SLICE(", "SORT("];
 /// What a metric says of minutes without a report, beside how it is judged.
 struct Silence {
     missing: Missing,
-    counted: bool,
     compared: bool,
     ceiling: Option<f64>,
     bounded_below: bool,
@@ -28,18 +27,13 @@ struct Silence {
 
 impl Silence {
     /// Why `missing: zero` cannot be meant.
-    fn finding(&self, direction: Worse) -> Option<Finding> {
+    fn finding(&self) -> Option<Finding> {
         if self.missing == Missing::Blind {
             return None;
         }
-        let none_good = self.counted && direction == Worse::Decrease;
-        if self.bounded_below || self.ceiling.is_some_and(|c| c < 0.0) || none_good {
-            let text = match none_good {
-                true => "with `missing: zero` silence alone would mean that nothing went well",
-                false => "with `missing: zero` silence alone would be beyond this bound",
-            };
+        if self.bounded_below || self.ceiling.is_some_and(|c| c < 0.0) {
             return Some(
-                Finding::block("silence-condemns", text)
+                Finding::block("silence-condemns", "with `missing: zero` silence alone would be beyond this bound")
                     .evidence("a monitoring outage would roll green back")
                     .remedy("drop `missing: zero`: silence then holds the run"),
             );
@@ -107,11 +101,10 @@ impl Reader<'_, '_> {
         let choices = [("blind", Missing::Blind), ("zero", Missing::Zero)];
         let missing = fields.get("missing").and_then(|n| self.choice(n, "missing", &choices)).unwrap_or_default();
         self.source(node, &fields);
-        let counted = fields.get("of").is_some();
         let compared = fields.get("ratio").is_some();
-        let silence = Silence { missing, counted, compared, ceiling, bounded_below: fields.get("floor").is_some() };
+        let silence = Silence { missing, compared, ceiling, bounded_below: fields.get("floor").is_some() };
         self.judged(node, &fields, ceiling.zip(floor));
-        if let Some(finding) = silence.finding(direction) {
+        if let Some(finding) = silence.finding() {
             self.block(&node.span, finding);
         }
         Some(CustomMetric {

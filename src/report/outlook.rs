@@ -7,11 +7,14 @@ use std::fmt::Write;
 
 use crate::gate::Counted;
 use crate::gate::outlook::{Prospect, TIMES};
-use crate::plan::outlook::{Basis, LatencyMethod, Outlook, StageOutlook, Unknown};
+use crate::plan::outlook::{Grounds, LatencyMethod, Outlook, StageOutlook, Unknown};
 use crate::playbook::{OnNoData, Playbook};
 
 /// Columns of a terminal.
 const WIDTH: usize = 100;
+
+/// Minutes of a day that is busy most of the time.
+const MOSTLY: u32 = 18 * 60;
 
 /// What is counted, in words.
 struct Words {
@@ -65,25 +68,29 @@ impl Words {
         }
     }
 
-    fn basis(&self, basis: &Basis) -> Vec<(&'static str, String)> {
-        let clusters = if basis.phi < 1.05 { "come one by one" } else { "come in clusters" };
+    fn basis(&self, basis: &Grounds) -> Vec<(&'static str, String)> {
+        let clusters = if basis.phi < 1.05 { "one by one" } else { "in clusters" };
         let mut lines = vec![(
             "blue's last day",
             format!(
-                "{} {} a minute on average, {} {}; {} {clusters} (phi {:.1})",
+                "{} {} a minute on average, {} {}, {clusters} (phi {:.1})",
                 count(basis.requests_per_minute),
                 self.noun(),
                 rate(basis.blue_rate),
                 self.failed(),
-                self.failures(),
                 basis.phi
             ),
         )];
+        // An average over a day that was mostly quiet is not what a stage in its busy hours has.
+        if basis.busy_minutes < MOSTLY && basis.requests_per_minute > 0.0 {
+            let hours = f64::from(basis.busy_minutes) / 60.0;
+            lines.push(("", format!("all of them in {hours:.1} of its 24 hours: in those the stages see more")));
+        }
         let than = if basis.compared_with_past { "blue's before the shift" } else { "blue's" };
         lines.push((
             "healthy",
             format!(
-                "up to {} times {than} plus {}: {} if blue is as it was",
+                "up to {} times {than} plus {}: so far {}",
                 basis.ratio,
                 rate(basis.ratio * basis.floor),
                 rate(basis.healthy_rate)
@@ -97,6 +104,9 @@ impl Words {
         let method = basis.latency.as_ref().map(|method| match method {
             LatencyMethod::SlowRequests { p95, p99 } => {
                 format!("requests slower than {p95:.3} s and {p99:.3} s (blue's p95 and p99) beside blue's")
+            }
+            LatencyMethod::SlowerThan { statistic, ratio, bound } => {
+                format!("requests slower than {bound:.3} s, {ratio} times blue's {statistic}, beside blue's")
             }
             LatencyMethod::MinuteVotes { statistic, ratio } => {
                 format!("minutes in which green's {statistic} is above {ratio} times blue's")
@@ -137,9 +147,9 @@ impl Words {
         let titles = TIMES.map(|times| format!("{times}x")).into_iter().chain(["all".to_owned()]);
         let columns = titles.zip(&first.prospects).map(|(title, bad)| format!("{title}: {}", rate(bad.green_rate)));
         let head: String = columns.fold(String::new(), |head, column| format!("{head} {column:>13}"));
-        let _ = writeln!(out, "  {:18}{head}   {:>6}  {:>13}", "", "least", "to pass");
+        let _ = writeln!(out, "  {:18}{head}  {:>6} {:>13}", "", "least", "to pass");
         let pairs = format!("{:>6} {:>7}", "min", self.failed()).repeat(first.prospects.len());
-        let _ = writeln!(out, "  stage  green  bake{pairs}   {:>6}  {:>8} {:>4}", "shown", self.noun(), "min");
+        let _ = writeln!(out, "  stage  green  bake{pairs}  {:>6} {:>8} {:>4}", "shown", self.noun(), "min");
         for stage in stages {
             let cells: String = stage.prospects.iter().map(|prospect| cell(stage, prospect)).collect();
             let least = stage.smallest_seen.map_or_else(|| "none".to_owned(), rate_above);
@@ -148,7 +158,7 @@ impl Words {
                 format!("{:>8} {:>4}{late}", count(needs.requests.ceil()), minutes(needs.minutes))
             });
             let (share, bake) = (stage.share.to_string(), period(stage.bake_minutes));
-            let _ = writeln!(out, "  {:>5} {share:>6} {bake:>5}{cells}   {least:>6}  {needs}", stage.stage);
+            let _ = writeln!(out, "  {:>5} {share:>6} {bake:>5}{cells}  {least:>6} {needs}", stage.stage);
         }
     }
 
@@ -156,7 +166,6 @@ impl Words {
     fn notes(&self, outlook: &Outlook, playbook: &Playbook) -> Vec<String> {
         let mut notes: Vec<String> = self.too_low(&outlook.stages).into_iter().collect();
         notes.extend(too_short(&outlook.stages, playbook));
-        notes.extend(outlook.basis.as_ref().and_then(|basis| self.mostly_quiet(basis)));
         if let (true, Some(last), Some(basis)) = (outlook.ends_alone(), outlook.stages.last(), &outlook.basis) {
             let limit = basis.hard_limit.filter(|limit| *limit < 1.0);
             let limit = limit.map_or_else(String::new, |limit| format!("the hard limit of {}, ", rate(limit)));
@@ -168,21 +177,6 @@ impl Words {
             ));
         }
         notes
-    }
-
-    /// Where most of the day had no traffic, so that no minute is like the average.
-    fn mostly_quiet(&self, basis: &Basis) -> Option<String> {
-        const DAY_MINUTES: u32 = 24 * 60;
-        (1..DAY_MINUTES / 2).contains(&basis.busy_minutes).then(|| {
-            format!(
-                "blue had {} in {} of the last day's {DAY_MINUTES} minutes only, and the numbers are of the average over \
-                 all of them. In a busy minute faults show sooner and more {} fail, in a quiet one nothing shows: let the \
-                 stages fall where the traffic is",
-                self.noun(),
-                basis.busy_minutes,
-                self.noun()
-            )
-        })
     }
 
     /// Where traffic is too low for a green that fails ten times as often as blue to show within the bake.

@@ -20,6 +20,9 @@ const MINUTES_DIFFER: f64 = 0.2;
 const Z: [f64; 2] = [1.644_853_626_951_472_2, 2.326_347_874_040_841];
 const ERRORS: f64 = 0.001;
 const CLIENT_ERRORS: f64 = 0.02;
+/// Requests that the load balancer answers itself, and those that no target began to answer.
+const UNSERVED: f64 = 0.000_5;
+const UNANSWERED: f64 = 0.001;
 /// Requests for one order, and orders that fail.
 const ORDERS: f64 = 10.0;
 const FAILED_ORDERS: f64 = 0.005;
@@ -41,6 +44,8 @@ pub struct Estate {
     pub noise: Option<f64>,
     /// Whether green is as bad as a healthy green may be.
     pub at_the_bound: bool,
+    /// Times blue's rate of errors on green: 1 of a healthy one.
+    pub worse: f64,
     /// By what part traffic, and the rates of errors, rise and fall over a day.
     pub daily: [f64; 2],
 }
@@ -83,9 +88,8 @@ pub fn normal(rng: &mut Pcg64Mcg) -> f64 {
 fn above(z: f64) -> f64 {
     let x = z.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * x);
-    let poly = t
-        * (0.254_829_592
-            + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let poly =
+        t * (0.254_829_592 + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
     let tail = 0.5 * poly * (-x * x).exp();
     if z >= 0.0 { tail } else { 1.0 - tail }
 }
@@ -143,13 +147,15 @@ impl Estate {
         let mut bad = |rate: f64| failures(requests, rate, self.clusters, rng);
         let published = |count: f64| Some(count).filter(|count| *count > 0.0);
         let slowest = bad(rates.slow[1]);
-        let slow = (slowest + bad(rates.slow[0] - rates.slow[1])).min(requests);
+        let samples = requests - bad(UNANSWERED);
+        let slow = (slowest + bad(rates.slow[0] - rates.slow[1])).min(samples);
         Counts {
             requests: published(requests),
             bad: published(bad(rates.errors)),
             client_errors: published(bad(rates.client_errors)),
-            samples: published(requests),
-            slow: if requests > 0.0 { [Some(slow), Some(slowest)] } else { [None, None] },
+            unserved: published(bad(UNSERVED)),
+            samples: published(samples),
+            slow: if samples > 0.0 { [Some(slow), Some(slowest.min(samples))] } else { [None, None] },
             ..Counts::default()
         }
     }
@@ -166,7 +172,8 @@ impl Estate {
     pub fn minute(&self, nth: u32, traffic: &[Poisson; 2], bounds: [f64; 2], rng: &mut Pcg64Mcg) -> Minute {
         let weather = self.weather(i64::from(nth), rng);
         let blue_rates = self.rates(weather, bounds);
-        let green_rates = if self.at_the_bound { blue_rates.at_the_bound() } else { blue_rates };
+        let mut green_rates = if self.at_the_bound { blue_rates.at_the_bound() } else { blue_rates };
+        green_rates.errors = (green_rates.errors * self.worse).min(1.0);
         let mut side = |requests: &Poisson, rates: &Rates, times: f64| {
             let requests = requests.draw(rng);
             let mut counts = self.counts(requests, rates, rng);
@@ -175,8 +182,12 @@ impl Estate {
             counts
         };
         let times = if self.at_the_bound { LEVEL_RATIO } else { 1.0 };
-        let green = side(&traffic[0], &green_rates, times);
-        let blue = side(&traffic[1], &blue_rates, 1.0);
+        let mut green = side(&traffic[0], &green_rates, times);
+        let mut blue = side(&traffic[1], &blue_rates, 1.0);
+        // One load balancer, whose own errors are of both.
+        let together = green.unserved.unwrap_or(0.0) + blue.unserved.unwrap_or(0.0);
+        green.unserved = Some(together).filter(|unserved| *unserved > 0.0);
+        blue.unserved = green.unserved;
         Minute { start: at(nth), green, blue, ..Minute::default() }
     }
 }

@@ -27,6 +27,9 @@ pub enum Rule {
     PipeCd,
     /// A two-sample z-test at 5 %, looked at every minute.
     Peeking,
+    /// The mixture sequential probability ratio test of Johari et al.: a normal mixture over the difference
+    /// of the two rates, which is exact only for many failures; one declared 1 %.
+    Msprt,
     /// Lindon & Malek's multinomial test with k = 100, one declared 1 %.
     LindonMalek,
     /// The e-process without margin, fresh stakes and cap.
@@ -63,6 +66,7 @@ impl Rule {
             Rule::Kayenta => "Kayenta every 10 min".to_owned(),
             Rule::PipeCd => "PipeCD every 5 min".to_owned(),
             Rule::Peeking => "z-test p < 5% every minute".to_owned(),
+            Rule::Msprt => "mSPRT, normal mixture, 1%".to_owned(),
             Rule::LindonMalek => "Lindon-Malek, 1%".to_owned(),
             Rule::PlainEvidence => "plain e-process, 1%".to_owned(),
             Rule::Judge { false_rollback, limit: None } => format!("**migrate, {}**", percent(false_rollback)),
@@ -98,6 +102,7 @@ impl Rule {
             Rule::Kayenta => kayenta(minutes),
             Rule::PipeCd => pipecd(minutes),
             Rule::Peeking => peeking(minutes),
+            Rule::Msprt => msprt(minutes),
             Rule::LindonMalek => lindon_malek(minutes),
             Rule::PlainEvidence => plain_evidence(minutes),
             Rule::Judge { false_rollback, limit } => judge(minutes, plan, *false_rollback, *limit),
@@ -197,6 +202,25 @@ fn peeking(minutes: &[Pair]) -> Option<usize> {
             let pooled = (all.green.bad + all.blue.bad) / (n + m).max(1.0);
             let deviation = (pooled * (1.0 - pooled) * (1.0 / n.max(1.0) + 1.0 / m.max(1.0))).sqrt();
             deviation > 0.0 && (all.green.rate() - all.blue.rate()) / deviation > 1.645
+        })
+        .map(|minute| minute + 1)
+}
+
+/// The score is what green has more than its share of the failures; it counts only while that is positive.
+fn msprt(minutes: &[Pair]) -> Option<usize> {
+    // The variance around which the mixture is tightest: that of a failure at a share of a quarter. A smaller
+    // one finds faults sooner, and rolls more healthy ones back.
+    const RHO: f64 = 0.2;
+    let (mut score, mut variance) = (0.0, 0.0);
+    minutes
+        .iter()
+        .position(|pair| {
+            let Some(share) = pair.share() else { return false };
+            let together = pair.green.bad + pair.blue.bad;
+            score += pair.green.bad - together * share;
+            variance += together * share * (1.0 - share);
+            let log = 0.5 * (RHO / (variance + RHO)).ln() + score * score / (2.0 * (variance + RHO));
+            score > 0.0 && log >= 100f64.ln()
         })
         .map(|minute| minute + 1)
 }

@@ -9,13 +9,14 @@ use super::measure::{Measure, Phi, geometric_mean, measure, on_two_threads};
 use super::promise::{self, Cell, DECLARED, RPS, SHARES};
 use super::rules::Rule;
 use super::traffic::{Clusters, Scenario};
+use super::{past, whole};
 
 pub const SEED: u64 = 20_261_123;
 const JUDGE: Rule = Rule::Judge { false_rollback: DECLARED, limit: None };
 /// Rates on a bad green; blue has 0.1 %.
 const RATES: [f64; 5] = [0.002, 0.005, 0.01, 0.05, 0.5];
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     Rule::Argo { above: 0.01, limit: 0, guard: 0.0 },
     Rule::Argo { above: 0.05, limit: 3, guard: 0.0 },
     Rule::Argo { above: 0.01, limit: 3, guard: 0.0 },
@@ -28,6 +29,7 @@ const RULES: [Rule; 16] = [
     Rule::Kayenta,
     Rule::PipeCd,
     Rule::Peeking,
+    Rule::Msprt,
     Rule::LindonMalek,
     Rule::PlainEvidence,
     JUDGE,
@@ -46,6 +48,9 @@ const SHORT: [Rule; 9] = [
     JUDGE,
     Rule::Judge { false_rollback: DECLARED, limit: Some(0.005) },
 ];
+
+/// Times blue's rate on green, and whether the user's own metrics are judged as well.
+const STAGED: [(f64, bool); 3] = [(5.0, false), (5.0, true), (10.0, true)];
 
 const CELLS: [(f64, f64, f64); 9] = [
     (1.0, 0.5, 0.01),
@@ -78,6 +83,10 @@ pub struct Report {
     /// In the order of the measures of all other cases.
     pub rules_of_cases: Vec<String>,
     pub promise: Vec<Cell>,
+    pub whole: Vec<whole::Cell>,
+    pub staged: Vec<whole::Caught>,
+    pub late: Vec<whole::Late>,
+    pub past: Vec<past::Case>,
     /// Twenty cells, healthy and at each rate.
     pub grid: Vec<Case>,
     pub cells: Vec<Case>,
@@ -89,6 +98,12 @@ impl Report {
     pub fn measure(runs: u32, seed: u64) -> Report {
         let bad = (runs / 10).max(1);
         let promise = promise::cells(runs, 4, seed);
+        let whole = whole::cells(runs, 40, seed + 10_000);
+        let staged = on_two_threads(&STAGED, |index, (worse, own)| {
+            whole::staged(*worse, *own, bad, seed + 15_000 + index as u64)
+        });
+        let late = whole::late((runs / 20).max(1), 10, seed + 20_000);
+        let past = past::measure((runs / 20).max(1), 10, seed + 30_000);
         let mut grid = Vec::new();
         for rate in [0.001].into_iter().chain(RATES) {
             grid.extend(RPS.iter().flat_map(|rps| SHARES.map(|share| (rate, *rps, share))));
@@ -120,6 +135,10 @@ impl Report {
             rules: names(&RULES),
             rules_of_cases: names(&SHORT),
             promise,
+            whole,
+            staged,
+            late,
+            past,
             grid,
             cells,
             robustness,
@@ -136,6 +155,9 @@ impl Report {
             self.seed, self.runs_healthy, self.runs_bad
         );
         self.promise_table(&mut text);
+        self.whole_table(&mut text);
+        self.late_table(&mut text);
+        self.past_table(&mut text);
         self.grid_table(&mut text);
         case_table(&mut text, "Single cells (found / median minutes / failed requests on green)", &self.cells);
         case_table(
@@ -178,6 +200,75 @@ impl Report {
         }
     }
 
+    fn whole_table(&self, text: &mut String) {
+        text.push_str(
+            "\n## The same through the whole path\n\nA day of blue by zone becomes the plan's protocol: errors, hard limit, load balancer \
+             errors, slow requests beside the day's p95 and p99, client errors, a count and a level of the user's own. Minutes that differ \
+             by 20% in latency on both sides, five stages of 12 minutes, 20 cells; false rollbacks, worst cell / mean. What is outside of \
+             the promise has a tenth of the runs: the phi of the user's own counts is not measured, but taken as 2.\n\n\
+             | failures | declared 0.1% | declared 1% | declared 5% |\n|---|---|---|---|\n",
+        );
+        for kind in whole::KINDS {
+            let of = |declared: usize| {
+                let cells = self.whole.iter().filter(|cell| cell.kind == kind.name);
+                let (worst, mean) =
+                    worst_and_mean(&cells.map(|cell| cell.false_rollbacks[declared]).collect::<Vec<f64>>());
+                format!("{worst:.3} / {mean:.3}%")
+            };
+            let outside = if kind.outside { " (outside of the promise)" } else { "" };
+            let _ = writeln!(text, "| {}{outside} | {} | {} | {} |", kind.name, of(0), of(1), of(2));
+        }
+        text.push_str("\nStages of 1, 5, 10, 25 and 50% at 100 requests/s, declared 1%:\n\n");
+        for caught in &self.staged {
+            let metrics = if caught.own { "all of these metrics" } else { "without the user's own" };
+            let (percent, found, failed) = (caught.worse * 0.1, caught.found * 100.0, caught.mean_failed);
+            let _ = writeln!(
+                text,
+                "- a green that fails {percent}%, {metrics}: {found:.1}% found, {failed:.1} failed requests on average"
+            );
+        }
+    }
+
+    fn late_table(&self, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "\n## Late numbers, looked at every minute, declared 1%\n\nA minute counts from two minutes after its end and is final when \
+             it is five minutes old. Until then a tenth of the numbers is missing; or a tenth of the sides' minutes is a part of itself, as \
+             when a zone is late; or each tenth number is a part of itself, which nothing tells from a number that is whole, and which no \
+             promise covers. {} runs; false rollbacks.\n\n| | 1 rps, 5% | 1 rps, 50% | 10 rps, 5% | 10 rps, 50% | 100 rps, 5% | 100 rps, 50% | \
+             1000 rps, 5% | 1000 rps, 50% |\n|---|---|---|---|---|---|---|---|---|",
+            self.late.first().map_or(0, |late| late.runs)
+        );
+        for lateness in whole::LATENESS {
+            let cells = self.late.iter().filter(|late| late.lateness == lateness);
+            let shown: Vec<String> = cells.map(|late| format!("{:.2}%", late.false_rollbacks * 100.0)).collect();
+            let _ = writeln!(text, "| {} | {} |", lateness.words(), shown.join(" | "));
+        }
+    }
+
+    fn past_table(&self, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "\n## Green beside the past: all traffic moves at once\n\nGreen is compared with blue in the minutes before, and phi is how \
+             much neighbouring stretches of blue's day differed. {} runs that begin at any time of the day, all metrics; false rollbacks at a \
+             declared 1%, worst of the bakes of 15, 60 and 240 minutes; then, for a green that fails ten times as often as blue, found / median \
+             minute of a bake of 60 minutes.\n\n| day | 1 rps | 10 rps | 100 rps | 1000 rps |\n|---|---|---|---|---|",
+            self.past.first().map_or(0, |case| case.runs)
+        );
+        for (day, _, _) in past::DAYS {
+            let shown = RPS.map(|rps| {
+                let cases = || self.past.iter().filter(move |case| case.day == day && case.rps == rps);
+                let worst = cases().map(|case| case.false_rollbacks[1]).fold(0.0, f64::max);
+                let hour = cases().find(|case| case.bake == 60);
+                let found = hour.map_or(0.0, |case| case.found);
+                let minute =
+                    hour.and_then(|case| case.minute).map_or_else(|| "-".to_owned(), |minute| minute.to_string());
+                format!("{:.2}%; {:.0}% / {minute}", worst * 100.0, found * 100.0)
+            });
+            let _ = writeln!(text, "| {day} | {} |", shown.join(" | "));
+        }
+    }
+
     fn grid_table(&self, text: &mut String) {
         text.push_str("\n## One stage of an hour, 20 cells (1, 10, 100, 1000 requests/s x 1, 5, 10, 25, 50%)\n\nDelay is the geometric mean over cells of the mean minutes, 60 where missed; failed requests are those on green until home.\n\n");
         text.push_str("| rule | false rollbacks, worst cell / mean | cells >= 95% found: 0.2 / 0.5 / 1 / 5 / 50% | minutes at 0.5 / 1 / 5 / 50% | failed requests at 0.5 / 1 / 5 / 50% |\n|---|---|---|---|---|\n");
@@ -216,6 +307,8 @@ fn case_table(text: &mut String, title: &str, cases: &[Case]) {
     }
 }
 
+const UNEVEN: &[f64] = &[0.6, 0.3, 0.1];
+
 /// What goes wrong in practice.
 fn robustness() -> Vec<(&'static str, Scenario, Phi)> {
     let one = Phi::Fixed(1.0);
@@ -236,6 +329,8 @@ fn robustness() -> Vec<(&'static str, Scenario, Phi)> {
         ("clusters of 10, phi measured", clustered(Clusters::Of(10.0)), measured),
         ("geometric 5, phi 1", clustered(Clusters::Geometric(5.0)), one),
         ("geometric 5, phi measured", clustered(Clusters::Geometric(5.0)), measured),
+        ("clusters of 10, zones of 60, 30, 10%", Scenario { zones: UNEVEN, ..clustered(Clusters::Of(10.0)) }, measured),
+        ("clusters of 10, one zone", Scenario { zones: &[1.0], ..clustered(Clusters::Of(10.0)) }, measured),
         ("1000 rps, 50%, clusters of 10, phi 1", big.clone(), one),
         ("1000 rps, 50%, clusters of 10, phi measured", big, measured),
         (

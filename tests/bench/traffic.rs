@@ -2,8 +2,9 @@
 //!
 //! Everything that a stage repeats is prepared before the first run, so that a minute costs four draws.
 
-use migrate::gate::count::{Count, Pair, Reported};
-use migrate::gate::dispersion::Dispersion;
+use migrate::gate::Counts;
+use migrate::gate::count::{Count, Pair};
+use migrate::gate::day::Day;
 use rand::RngExt;
 use rand_distr::{Binomial, Distribution, Gamma};
 use rand_pcg::Pcg64Mcg;
@@ -24,6 +25,19 @@ impl Clusters {
         match self {
             Clusters::Alone => 1.0,
             Clusters::Of(size) | Clusters::Geometric(size) => size,
+        }
+    }
+
+    /// Failures of so many causes.
+    fn sizes(self, causes: f64, rng: &mut Pcg64Mcg) -> f64 {
+        match self {
+            Clusters::Alone => causes,
+            Clusters::Of(size) => causes * size,
+            Clusters::Geometric(mean) => {
+                let ends = (1.0 - 1.0 / mean).ln();
+                let size = |rng: &mut Pcg64Mcg| 1.0 + ((1.0 - rng.random::<f64>()).ln() / ends).floor();
+                (0..causes as u32).map(|_| size(rng)).sum()
+            }
         }
     }
 }
@@ -49,7 +63,12 @@ pub struct Scenario {
     pub outage: Option<(std::ops::Range<u32>, f64)>,
     /// Shape of a gamma noise of mean 1 on both rates, minute by minute.
     pub noise: Option<f64>,
+    /// Parts of the traffic by availability zone, which add up to 1.
+    pub zones: &'static [f64],
 }
+
+/// Three alike.
+pub const ZONES: &[f64] = &[1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0];
 
 impl Scenario {
     pub fn hour(rps: f64, share: f64, green_rate: f64) -> Scenario {
@@ -62,6 +81,7 @@ impl Scenario {
             clusters: Clusters::Alone,
             outage: None,
             noise: None,
+            zones: ZONES,
         }
     }
 
@@ -121,16 +141,7 @@ pub fn failures(requests: f64, rate: f64, clusters: Clusters, rng: &mut Pcg64Mcg
         return Binomial::new(requests as u64, rate.min(1.0)).unwrap().sample(rng) as f64;
     }
     let causes = Poisson::new(requests * rate / clusters.mean()).draw(rng);
-    let failures = match clusters {
-        Clusters::Alone => causes,
-        Clusters::Of(size) => causes * size,
-        Clusters::Geometric(mean) => {
-            let ends = (1.0 - 1.0 / mean).ln();
-            let size = |rng: &mut Pcg64Mcg| 1.0 + ((1.0 - rng.random::<f64>()).ln() / ends).floor();
-            (0..causes as u32).map(|_| size(rng)).sum()
-        }
-    };
-    failures.min(requests)
+    clusters.sizes(causes, rng).min(requests)
 }
 
 /// Draws runs of a scenario.
@@ -172,27 +183,21 @@ impl Generator {
         }
     }
 
-    /// Phi from a day of blue alone, in three zones; a cluster falls on one of them.
+    /// Phi from a day of blue alone, by its zones; a cluster falls on one of them.
     pub fn phi(&self, rng: &mut Pcg64Mcg) -> f64 {
-        let each = self.scenario.rps * 60.0 / 3.0;
-        let causes = Poisson::new(each * self.scenario.blue_rate / self.scenario.clusters.mean());
-        let ends = (1.0 - 1.0 / self.scenario.clusters.mean()).ln();
-        let mut history = Dispersion::default();
-        for _ in 0..24 * 60 {
-            let zones = [0; 3].map(|_| {
-                let causes = causes.draw(rng);
-                let bad = match self.scenario.clusters {
-                    Clusters::Alone => causes,
-                    Clusters::Of(size) => causes * size,
-                    Clusters::Geometric(_) => {
-                        let size = |rng: &mut Pcg64Mcg| 1.0 + ((1.0 - rng.random::<f64>()).ln() / ends).floor();
-                        (0..causes as u32).map(|_| size(rng)).sum()
-                    }
-                };
-                Reported::new(each, bad.min(each))
-            });
-            history.add(&zones);
-        }
-        history.phi()
+        let Scenario { rps, blue_rate, clusters, zones, .. } = &self.scenario;
+        let of = |zone: &f64| {
+            let requests = rps * 60.0 * zone;
+            (requests, Poisson::new(requests * blue_rate / clusters.mean()))
+        };
+        let zones: Vec<(f64, Poisson)> = zones.iter().map(of).collect();
+        let minutes = (0..24 * 60).map(|_| {
+            let zone = |(requests, causes): &(f64, Poisson)| {
+                let bad = clusters.sizes(causes.draw(rng), rng).min(*requests);
+                Counts { requests: Some(*requests), bad: Some(bad), ..Counts::default() }
+            };
+            zones.iter().map(zone).collect()
+        });
+        Day { bounds: None, minutes: minutes.collect() }.history().errors.phi
     }
 }

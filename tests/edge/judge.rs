@@ -1,8 +1,9 @@
-//! `migrate judge --input`: the contract of its file and of its object, and what a person reads.
+//! `migrate judge`: the contract of its file and of its object, the judge of a run by its journal, and what
+//! a person reads.
 
 use serde_json::{Value, json};
 
-use super::Place;
+use super::{Place, WEB};
 
 /// Minutes of (green requests, green bad, blue requests, blue bad).
 fn file(minutes: &[[f64; 4]], more: &Value) -> String {
@@ -79,7 +80,7 @@ fn the_object_is_exact() {
         same(&logs(&object, "log_e_fast"), &fast);
         assert_eq!(object["rollback_minute"], json!(home), "{name}");
         assert_eq!((&object["verdict"], &object["phi"]), (&json!(verdict), &json!(phi)), "{name}: {object}");
-        assert!(object["reason"].as_str().is_some_and(|reason| reason.contains("min: green")), "{object}");
+        assert!(object["reason"].as_str().is_some_and(|reason| reason.starts_with("errors: green")), "{object}");
     }
 }
 
@@ -94,7 +95,7 @@ fn what_if_is_what_the_file_would_say() {
     for wrong in [["--phi", "0.5"], ["--false-rollback", "150%"], ["--false-rollback", "5"]] {
         place.run(&[&["judge", "--input", "plain.json"][..], &wrong[..]].concat()).exits(2);
     }
-    place.run(&["judge"]).exits(2).tells("--input");
+    place.run(&["judge"]).exits(2).tells("there is no run").tells("--input");
 }
 
 #[test]
@@ -102,21 +103,155 @@ fn a_person_reads_why() {
     let place = Place::new();
     place.write("bad.json", &file(&going_bad(), &json!({})));
     insta::assert_snapshot!(place.run(&["judge", "--input", "bad.json"]).exits(0).out, @"
-    degraded: errors over 15 min: green 0.20% (9 of 4500), blue 0.11% (90 of 85500), phi 1.00; in the last 3 min: green 1.00% (9 of 900), blue 0.11% (18 of 17100); the evidence against green is 241, and a rollback at a declared chance of 1% needs 100
-      it would have been rolled back in minute 15 of 18
-      errors  ▁▁▁▁▁▁▁▁▁▁▁▁▂▅████  10^5 of 100
+    degraded: errors: green 0.20% (9 of 4500), blue 0.11% (90 of 85500) in 15 min, phi 1.0; in the last 3 min green 1.00% (9 of 900), blue 0.11% (18 of 17100); evidence against green 241, a rollback at a declared chance of 1% needs 100
+      held back from minute 14, rolled back in minute 15 of 18
+      errors  ▁▁▁▁▁▁▁▁▁▁▁▁▂▅████  10^5 of 100  green 0.20%, blue 0.11%
       what would change it: it would stand if its failures came in clusters of 2.3 or more (phi)
       what would change it: it would stand at a declared chance of less than 1 in 10^5
       what would change it: it would stand with at most 11 of its 18 failures
     ");
     place.write("both.json", &file(&going_bad()[..12], &json!({ "hard_limit": 0.01 })));
     insta::assert_snapshot!(place.run(&["judge", "--input", "both.json"]).exits(0).out, @"
-    healthy: errors over 12 min: green 0.00% (0 of 3600), blue 0.11% (72 of 68400), phi 1.00; the evidence against green is 0.4, and a rollback needs 100
-      errors      ▁▁▁▁▁▁▁▁▁▁▁▁  0.7 of 100
-      hard limit  ▁▁▁▁▁▁▁▁▁▁▁▁  0.7 of 100
+    healthy: errors: green 0.00% (0 of 3600), blue 0.11% (72 of 68400) in 12 min, phi 1.0; evidence against green 0.4 of 100
+      errors      ▁▁▁▁▁▁▁▁▁▁▁▁  0.7 of 150  green 0.00%, blue 0.11%
+      hard limit  ▁▁▁▁▁▁▁▁▁▁▁▁  0.7 of 300  green 0.00%, blue 0.11%
       all         ▁▁▁▁▁▁▁▁▁▁▁▁  0.4 of 100
-      what would change it: 9 more failures within 3 minutes of the traffic that it had would roll it back
+      what would change it: 9 more failures within 3 minutes of such traffic would roll it back
     ");
+}
+
+/// The last judgement in the journal of the run `web`, and all of the journal.
+fn judged(place: &Place) -> (Value, String) {
+    let history = place.run(&["history", "web", "--json"]).exits(0).object();
+    let events = history["events"].as_array().unwrap();
+    let last = events.iter().rfind(|event| event["event"] == "judged").unwrap();
+    (last.clone(), place.read(".migrate/web/journal.jsonl"))
+}
+
+/// The object of `judge web`, which must be what the journal's last judgement was.
+#[track_caller]
+fn as_the_run_judged(place: &Place) -> Value {
+    let (last, journal) = judged(place);
+    let object = place.run(&["judge", "web", "--json"]).exits(0).object();
+    assert_eq!(place.read(".migrate/web/journal.jsonl"), journal, "looking adds nothing");
+    let judgement = &last["judgement"];
+    assert_eq!(object["gate"]["verdict"], judgement["verdict"], "{object}");
+    assert_eq!((&object["run"], &object["stage"]), (&json!("web"), &last["stage"]));
+    for name in ["log_e_slow", "log_e_fast"] {
+        let found = logs(&object, name);
+        assert_eq!(found.last().copied(), judgement["weighed"][name].as_f64(), "{name}: {object} {judgement}");
+        assert_eq!(found.len(), object["times"].as_array().unwrap().len());
+    }
+    assert_eq!(object["begin"], object["times"][0], "{object}");
+    let times: Vec<chrono::DateTime<chrono::Utc>> =
+        object["times"].as_array().unwrap().iter().map(|at| at.as_str().unwrap().parse().unwrap()).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == chrono::TimeDelta::minutes(1)), "{times:?}");
+    object
+}
+
+#[test]
+fn a_run_that_was_rolled_back() {
+    let place = Place::new();
+    place.write("web.yaml", WEB);
+    place.run(&["start", "web.yaml", "--sandbox=green-errors"]).exits(0);
+    let advanced = place.run(&["advance"]).exits(5);
+    assert!(advanced.out.contains("what would change it: it would stand "), "{}", advanced.out);
+    let object = as_the_run_judged(&place);
+    assert_eq!((&object["verdict"], &object["state"]), (&json!("degraded"), &json!("rolled_back")));
+    assert_eq!(object["reason"], object["gate"]["reason"], "{object}");
+    let minute = object["rollback_minute"].as_u64().unwrap() as usize;
+    assert_eq!(object["rollback_at"], object["times"][minute - 1], "{object}");
+    // The file that has a name ending in .yaml means the same run; other questions have other answers.
+    assert_eq!(place.run(&["judge", "web.yaml", "--json"]).exits(0).object(), object);
+    let asked = place.run(&["judge", "--phi", "30", "--false-rollback", "0.1%", "--json"]).exits(0).object();
+    assert_eq!((&asked["phi"], &asked["false_rollback"]), (&json!(30.0), &json!(0.001)));
+    assert_ne!(asked["verdict"], "degraded", "{asked}");
+    let status = place.run(&["status", "--json"]).exits(0).object();
+    assert_eq!(status["evidence"]["log_e_slow"], *object["log_e_slow"].as_array().unwrap().last().unwrap());
+    assert_eq!(status["evidence"]["would_change"], object["would_change"]);
+    assert!(status["evidence"]["odds"].as_str().unwrap().ends_with(" of 100"), "{status}");
+}
+
+#[test]
+fn a_run_that_goes_on_and_one_that_is_finished() {
+    let place = Place::started();
+    let object = place.run(&["judge", "--json"]).exits(0).object();
+    assert_eq!((&object["verdict"], &object["begin"]), (&json!("not_enough_evidence"), &Value::Null));
+    assert_eq!((&object["reason"], &object["stage"]), (&json!("no minute has been seen"), &json!(0)));
+    place.run(&["judge"]).exits(0).says("web: ready (sandbox, stage 0 of 3), no minute seen yet");
+    place.run(&["advance"]).exits(0);
+    let object = as_the_run_judged(&place);
+    assert_eq!((&object["verdict"], &object["state"]), (&json!("healthy"), &json!("ready")));
+    place.run(&["advance"]).exits(0);
+    place.run(&["advance", "--all"]).exits(0);
+    place.run(&["finish", "-y"]).exits(0);
+    let object = as_the_run_judged(&place);
+    assert_eq!(
+        (&object["verdict"], &object["state"], &object["stage"]),
+        (&json!("healthy"), &json!("finished"), &json!(3))
+    );
+    assert_eq!(object["stage_starts"].as_array().unwrap().len(), 3, "{object}");
+    place.run(&["judge"]).exits(0).says("stages began: 1 (10%) in minute 1, 2 (50%) in minute ");
+}
+
+#[test]
+fn which_run_is_judged() {
+    let place = Place::new();
+    for name in ["one", "two"] {
+        place.write("web.yaml", &WEB.replace("name: web\nservice", &format!("name: {name}\nservice")));
+        place.run(&["start", "web.yaml", "--sandbox"]).exits(0);
+    }
+    place.run(&["judge"]).exits(2).tells("one (ready), two (ready)");
+    place.run(&["judge", "three"]).exits(2).tells("there is no run `three`");
+    assert_eq!(place.run(&["judge", "one", "--json"]).exits(0).object()["run"], "one");
+}
+
+#[test]
+fn a_person_reads_of_a_run() {
+    let place = Place::new();
+    place.write("web.yaml", WEB);
+    place.run(&["start", "web.yaml", "--sandbox=green-errors"]).exits(0);
+    place.run(&["advance"]).exits(5);
+    let text = place.run(&["judge"]).exits(0).out;
+    // Which metric condemns, and in which minute, depends on how the traffic falls into minutes.
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("web: rolled_back (sandbox, stage 1 of 3), "), "{text}");
+    assert!(lines[1].starts_with("degraded: ") && lines[1].contains("against green"), "{text}");
+    assert!(lines[2].contains("rolled back in minute "), "{text}");
+    let metrics: Vec<&str> = lines[3..8].iter().map(|line| line.trim().split("  ").next().unwrap()).collect();
+    assert_eq!(metrics, ["errors", "hard limit", "latency", "client errors", "all"], "{text}");
+    assert!(lines[8..].iter().all(|line| line.starts_with("  what would change it: it would stand ")), "{text}");
+    let status = place.run(&["status"]).exits(0).out;
+    for line in text.lines().filter(|line| line.contains('▁')) {
+        assert!(status.contains(line.trim()), "{line} is not in\n{status}");
+    }
+}
+
+/// What is asked of CloudWatch is checked before anybody is contacted.
+#[test]
+fn what_cannot_be_asked() {
+    let place = Place::started();
+    let sides = ["--green-tg", "g", "--blue-tg", "b"];
+    let wrong: [(&[&str], &str); 9] = [
+        (&["--since", "0s"], "less than a minute"),
+        (&["--since", "16d"], "15 days"),
+        (&["--since", "soon"], "such as 90m"),
+        (&["--since", "2h", "--input", "x.json"], "cannot be used with"),
+        (&["web", "--since", "2h"], "cannot be used with"),
+        (&["--since", "2h", "--var", "a=b"], "cannot be used with"),
+        (&[], "--since"),
+        (&["--since", "2h", "--green-tg", "not/a/name"], "neither the name nor the ARN"),
+        (&["--since", "2h", "--green-tg", ""], "neither the name nor the ARN"),
+    ];
+    for (args, told) in wrong {
+        let args = [&["judge"], args, &sides].concat();
+        place.run_with(&args, &[("AWS_REGION", "eu-central-1")]).exits(2).tells(told);
+    }
+    for missing in [&["--green-tg", "g"][..], &["--blue-tg", "b"]] {
+        place.run(&[&["judge", "--since", "2h"], missing].concat()).exits(2).tells("required");
+    }
+    place.run(&["judge", "web", "--input", "x.json"]).exits(2).tells("cannot be used with");
+    place.run(&[&["judge", "--since", "2h"], &sides[..]].concat()).exits(2).tells("region");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn without_waiting() {
 fn verbs_out_of_their_order_are_refused() {
     let place = Place::new();
     place.write("web.yaml", WEB);
-    for verb in ["advance", "rollback", "finish", "status", "history", "unlock"] {
+    for verb in ["advance", "rollback", "finish", "status", "history", "judge", "unlock"] {
         place.run(&[verb]).exits(2).tells("migrate start");
     }
     place.run(&["start", "web.yaml", "--sandbox"]).exits(0);
@@ -140,7 +140,7 @@ fn looking_changes_nothing() {
     assert_eq!(left, ["web.yaml"]);
     place.run(&["start", "web.yaml", "--sandbox"]).exits(0);
     let before = (place.read(".migrate/web/journal.jsonl"), place.read(".migrate/web/universe.json"));
-    for verb in ["status", "history", "unlock"] {
+    for verb in ["status", "history", "judge", "unlock"] {
         place.run(&[verb]).exits(0);
     }
     assert_eq!((place.read(".migrate/web/journal.jsonl"), place.read(".migrate/web/universe.json")), before);

@@ -78,7 +78,7 @@ fn status_and_the_end_of_a_verb() {
     "#);
     insta::assert_snapshot!(numberless(&place.run(&["advance"]).exits(0).out), @r#"
     web: ready (sandbox, stage # of #, green #%)
-      green fails #% (# of # requests in # min), blue #% (# of #), latency # s to # s
+      errors: green #% (# of #), blue #% (# of #) in # min, phi #; evidence against green # of #
       next: migrate advance web
     "#);
     insta::assert_snapshot!(numberless(&place.run(&["advance", "--all"]).exits(4).out), @r#"
@@ -101,14 +101,22 @@ fn the_way_of_a_rollback_by_the_gate() {
     let from = done.err.find("advance through").unwrap();
     let told: Vec<&str> =
         done.err[from..].lines().map(|line| line.split_once("  ").map_or(line, |(_, text)| text)).collect();
-    insta::assert_snapshot!(numberless(&told[1..].join("\n")), @r#"
+    // How soon the evidence suffices, and of which metric it is, depends on how the traffic falls into minutes.
+    let reason = told.iter().find_map(|line| line.strip_prefix("ROLLING BACK: ")).unwrap();
+    assert!(reason.contains("against green"), "{reason}");
+    let plain = |line: &&str| match line.split_once("  degraded: ") {
+        Some((_, why)) => format!("degraded: {why}"),
+        None => (*line).to_owned(),
+    };
+    let plain = told[1..].iter().map(plain).collect::<Vec<_>>().join("\n").replace(reason, "WHY");
+    insta::assert_snapshot!(numberless(&plain), @r#"
     healthy: # of # green targets are healthy
     stage #: giving green #% of the traffic
     stage #: every route shows the share
     stage # bakes until #-#-# #:#:# UTC
-    stage #/# #%  bake #:#/#:#  green # req # bad (-), blue # req # bad (-)  not enough evidence: green has answered # of the # requests that the gate wants (# settled min)
-    stage #/# #%  bake #:#/#:#  green # req # bad (#%), blue # req # bad (#%)  degraded: green fails #% (# of # requests in # min), blue #% (# of #); above the ceiling of #% and # times blue
-    ROLLING BACK: green fails #% (# of # requests in # min), blue #% (# of #); above the ceiling of #% and # times blue
+    stage #/# #%  bake #:#/#:#  green # req # bad (-), blue # req # bad (-)  evidence # of #  not enough evidence: no minute has been seen
+    degraded: WHY
+    ROLLING BACK: WHY
     sending all traffic home
     all traffic is home, read back
     undo: let auto scaling add tasks to service/prod/web-ipv#
@@ -150,6 +158,8 @@ fn one_object() {
         (&["status"], 0),
         (&["history"], 0),
         (&["unlock"], 0),
+        (&["judge"], 0),
+        (&["judge", "--since", "1h"], 2),
         (&["advance"], 0),
         (&["finish"], 2),
         (&["advance", "nobody"], 2),
@@ -217,7 +227,8 @@ fn a_heartbeat_has_the_numbers() {
     let told = place.run(&["rehearse", "web.yaml"]).exits(0).err;
     let beats: Vec<&str> = told.lines().filter(|l| l.contains("stage 1/3 10%  bake ") && l.contains(" req ")).collect();
     assert!(beats.len() >= 8, "{told}");
-    assert!(beats.iter().skip(1).all(|beat| beat.contains("healthy")), "{beats:?}");
+    let good = |beat: &&str| beat.contains(" of 100  healthy") && beat.chars().count() <= 200;
+    assert!(beats.iter().skip(1).all(good), "{beats:?}");
 }
 
 #[test]

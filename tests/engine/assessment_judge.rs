@@ -13,6 +13,7 @@ pub fn quiet_day() -> History {
     History {
         requests_per_minute: 1200.0,
         errors: past(0.001),
+        unserved: past(0.0),
         client_errors: past(0.01),
         slow: Some([Slow { bound: 0.2, past: past(0.05) }, Slow { bound: 0.5, past: past(0.01) }]),
         ..History::default()

@@ -210,6 +210,8 @@ macro_rules! web {
     };
 }
 
+pub(crate) use web;
+
 /// Three short stages, the second of which wants an approval, and everything else at its default.
 pub const SHORT: &str = web!(
     "{ listener_weights: {} }",

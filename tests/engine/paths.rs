@@ -185,7 +185,7 @@ fn errors_of_green_send_traffic_home() {
     assert_eq!(lab.phase(), Some(Phase::RolledBack));
     let (cause, reason) = lab.progress().unwinding.unwrap();
     assert_eq!(cause, Cause::Gate);
-    assert!(reason.contains("of") && reason.contains("requests"), "{reason}");
+    assert!(reason.contains("green ") && reason.contains(", blue ") && reason.contains("needs"), "{reason}");
     lab.assert_lawful("errors");
     // Green stays to be looked at; nothing else differs from the origin.
     assert_eq!(lab.sim.universe().foreign_fingerprint(), lab.foreign);
@@ -206,7 +206,7 @@ fn a_slow_green_sends_traffic_home_where_latency_counts() {
     lab.assert_origin("slow");
     let mut lab = started(SHORT, Scenario::GreenSlow);
     lab.advance(false, false);
-    assert_eq!(lab.phase(), Some(Phase::RolledBack), "three times blue is too slow by default\n{}", lab.story());
+    assert_eq!(lab.phase(), Some(Phase::RolledBack), "four times blue is too slow by default\n{}", lab.story());
     let generous = format!("{SHORT}health: {{ latency: {{ ratio: 9 }} }}\n");
     let mut lab = started(&generous, Scenario::GreenSlow);
     assert!(lab.shift_all(9), "what the playbook allows is no fault\n{}", lab.story());

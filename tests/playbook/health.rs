@@ -102,6 +102,7 @@ fn metrics_that_count_and_compare() {
     for (shift, entries) in [
         (WEIGHTS, vec![CALLS.to_owned(), bad("of: calls, statistic: Sum, missing: zero")]),
         (WEIGHTS, vec![CALLS.to_owned(), bad("of: calls, statistic: SampleCount, direction: decrease, weight: 10")]),
+        (WEIGHTS, vec![CALLS.to_owned(), bad("of: calls, statistic: Sum, direction: decrease, missing: zero")]),
         (WEIGHTS, vec![bad("ratio: 1.5, ceiling: 3, floor: 1, weight: 0.01")]),
         (WEIGHTS, vec![bad("ratio: 1, direction: increase")]),
         (WEIGHTS, vec![bad("ceiling: 3, missing: zero, ratio: 2")]),
@@ -167,13 +168,6 @@ fn metrics_that_cannot_be_counted_or_compared() {
         (WEIGHTS, of("ceiling: 2, direction: decrease"), "no-effect", "decrease", "add `of: requests`"),
         (WEIGHTS, of("ceiling: 2, weight: 1"), "no-effect", "1", "add `of: requests`"),
         (WEIGHTS, of("ratio: 2, missing: zero"), "no-effect", "{ name: bad", "drop `missing: zero`"),
-        (
-            WEIGHTS,
-            of("of: calls, statistic: Sum, direction: decrease, missing: zero"),
-            "silence-condemns",
-            "{ name: bad",
-            "silence then holds the run",
-        ),
         (WEIGHTS, dimension("\"{servce}\""), "unknown-placeholder", "\"{servce}\"", "did you mean `{service}`?"),
         (WEIGHTS, dimension("\"/pets/{petId}\""), "unknown-placeholder", "\"/pets", "itself twice: `{{`, `}}`"),
         (WEIGHTS, dimension("{service}"), "wrong-type", "{service}", "put it in quotes: `\"{service}\"`"),

@@ -85,7 +85,7 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
     // Nobody set a share, so none is expected.
     let begun = [Begun { intended: from, followed: None, share: 0.0 }];
     let protocol = grounds.protocol(Baseline::Beside, planned, 1);
-    let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &begun });
+    let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &begun, open: None });
     Ok(Past {
         ledger,
         begin: from,

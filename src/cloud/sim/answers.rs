@@ -34,6 +34,8 @@ pub struct Memo(BTreeMap<(u64, i64), Drawn>);
 pub(super) struct Drawn {
     pub requests: f64,
     pub bad: f64,
+    /// Those that no target answered: bad ones, where none is there, and others, that took too long.
+    pub unserved: f64,
     pub client_errors: f64,
     /// Factor on the latency of each request.
     pub pace: f64,
@@ -48,9 +50,21 @@ pub(super) struct Drawn {
 pub(super) struct Part {
     pub requests: f64,
     pub bad: f64,
+    pub unserved: f64,
     pub client_errors: f64,
-    /// Slower than each of the bounds.
+    /// Slower than each of the bounds, of those that a target answered.
     pub slow: [f64; 2],
+}
+
+/// How requests are answered.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    /// Rate of the errors with which targets answer.
+    errors: f64,
+    /// Rate of the requests that no target takes.
+    refused: f64,
+    /// Factor on the latency.
+    pace: f64,
 }
 
 impl Universe {
@@ -72,13 +86,14 @@ impl Universe {
         let noise = 1.0 + NOISE * (2.0 * fraction(mixed(&[self.seed, number, 0xe0])) - 1.0);
         let mood = self.traffic.mood(minute, self.is_green_flow(arn, name));
         let level = self.traffic.level(minute) * noise * mood.requests;
-        let (mut expected, mut failing, mut busy) = (0.0, 0.0, 0.0);
+        let (mut expected, mut failing, mut refused, mut busy) = (0.0, 0.0, 0.0, 0.0);
         for (part, flow) in self.traffic.flows_in(name, minute).filter(|(_, flow)| flow.registered > 0) {
-            let (errors, load) = self.answers(arn, flow, level);
+            let answer = self.answers(arn, flow, level);
             let requests = level * part * flow.share;
             expected += requests;
-            failing += requests * (errors + mood.errors).min(1.0);
-            busy += requests * load * mood.slowness;
+            failing += requests * (answer.errors + answer.refused + mood.errors).min(1.0);
+            refused += requests * answer.refused;
+            busy += requests * answer.pace * mood.slowness;
         }
         if expected <= 0.0 {
             return Drawn::default();
@@ -92,24 +107,27 @@ impl Universe {
         let pace = busy / expected;
         let slowness = pace * (0.5 * jitter / requests.max(1.0).sqrt()).exp();
         let client_errors = binomial(requests - bad, self.traffic.client_errors, &mut rng);
-        Drawn { requests, bad, client_errors, pace, slowness, seed }
+        let part_refused = if failing > 0.0 { refused / failing } else { 0.0 };
+        let unserved = binomial(bad, part_refused, &mut rng) + binomial(requests - bad, mood.lost, &mut rng);
+        Drawn { requests, bad, unserved, client_errors, pace, slowness, seed }
     }
 
-    /// Error rate and slowness of a group under a flow.
-    fn answers(&self, arn: &str, flow: Flow, level: f64) -> (f64, f64) {
+    /// How a group answers under a flow.
+    fn answers(&self, arn: &str, flow: Flow, level: f64) -> Answer {
         if flow.healthy == 0 {
             // The load balancer fails open, and nobody answers.
-            return (1.0, 10.0);
+            return Answer { errors: 0.0, refused: 1.0, pace: 10.0 };
         }
+        let well = Answer { errors: self.traffic.base_errors, refused: 0.0, pace: 1.0 };
         if self.blue.target_groups.iter().any(|blue| blue == arn) {
             let load = level * flow.share / (self.traffic.task_capacity * f64::from(flow.healthy));
             let refused = (1.0 - 1.0 / load.max(1.0)).max(0.0);
-            return (self.traffic.base_errors + refused, load.max(1.0));
+            return Answer { refused, pace: load.max(1.0), ..well };
         }
         match self.scenario {
-            Scenario::GreenErrors if self.is_green(arn) => (GREEN_ERRORS, 1.0),
-            Scenario::GreenSlow if self.is_green(arn) => (self.traffic.base_errors, GREEN_SLOWER),
-            _ => (self.traffic.base_errors, 1.0),
+            Scenario::GreenErrors if self.is_green(arn) => Answer { errors: GREEN_ERRORS, ..well },
+            Scenario::GreenSlow if self.is_green(arn) => Answer { pace: GREEN_SLOWER, ..well },
+            _ => well,
         }
     }
 }
@@ -118,16 +136,21 @@ impl Drawn {
     /// All of it, with what was slower than these bounds in seconds.
     pub fn whole(&self, bounds: Option<[f64; 2]>) -> Part {
         let slow = bounds.map_or([0.0; 2], |bounds| self.slower(bounds));
-        Part { requests: self.requests, bad: self.bad, client_errors: self.client_errors, slow }
+        let Drawn { requests, bad, unserved, client_errors, .. } = *self;
+        Part { requests, bad, unserved, client_errors, slow }
     }
 
-    /// How many of the requests took longer than each bound; fewer took longer than the longer one.
+    fn samples(&self) -> f64 {
+        self.requests - self.unserved
+    }
+
+    /// How many of the answers took longer than each bound; fewer took longer than the longer one.
     fn slower(&self, bounds: [f64; 2]) -> [f64; 2] {
         let mut rng = Pcg64::seed_from_u64(mixed(&[self.seed, bounds[0].to_bits(), bounds[1].to_bits()]));
         let (near, far) = if bounds[0] <= bounds[1] { (0, 1) } else { (1, 0) };
         let rate = |bound: usize| beyond(bounds[bound], self.pace);
         let mut slow = [0.0; 2];
-        slow[near] = binomial(self.requests, rate(near), &mut rng);
+        slow[near] = binomial(self.samples(), rate(near), &mut rng);
         let nested = if rate(near) > 0.0 { rate(far) / rate(near) } else { 0.0 };
         slow[far] = binomial(slow[near], nested, &mut rng);
         slow
@@ -147,8 +170,10 @@ impl Drawn {
         let client_errors = divided(whole.client_errors, &well, &well, 1.0, &mut rng);
         let (near, far) = if whole.slow[0] >= whole.slow[1] { (0, 1) } else { (1, 0) };
         // Those beyond the longer bound first, and then the others: each among the requests that are left.
-        let slowest = of_requests(whole.slow[far], 1.0, &mut rng);
-        let left: Vec<f64> = requests.iter().zip(&slowest).map(|(requests, slow)| requests - slow).collect();
+        let unserved = of_requests(whole.unserved, 1.0, &mut rng);
+        let samples: Vec<f64> = requests.iter().zip(&unserved).map(|(requests, lost)| requests - lost).collect();
+        let slowest = divided(whole.slow[far], &samples, &samples, 1.0, &mut rng);
+        let left: Vec<f64> = samples.iter().zip(&slowest).map(|(samples, slow)| samples - slow).collect();
         let others = divided(whole.slow[near] - whole.slow[far], &left, &left, 1.0, &mut rng);
         let mut slow = [Vec::new(), Vec::new()];
         slow[near] = others.iter().zip(&slowest).map(|(other, slowest)| other + slowest).collect();
@@ -156,6 +181,7 @@ impl Drawn {
         let zone = |at: usize| Part {
             requests: requests[at],
             bad: bad[at],
+            unserved: unserved[at],
             client_errors: client_errors[at],
             slow: [slow[0][at], slow[1][at]],
         };

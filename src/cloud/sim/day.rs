@@ -117,7 +117,7 @@ impl Universe {
             for minute in minutes {
                 let drawn = self.drawn(&group.group.arn, &group.group.name, *minute, true, memo);
                 if drawn.requests > 0.0 {
-                    *paces.entry(drawn.pace.to_bits()).or_default() += drawn.requests;
+                    *paces.entry(drawn.pace.to_bits()).or_default() += drawn.requests - drawn.unserved;
                 }
             }
             of_groups.extend((!paces.is_empty()).then(|| Slowness::ALL.map(|slowness| percentile(&paces, slowness))));
@@ -175,14 +175,19 @@ mod tests {
             let mut universe = universe(Scenario::Healthy);
             universe.knobs.failure_cluster = cluster;
             universe.traffic.base_errors = 0.01;
+            let (from, to) = (universe.now - Duration::hours(2), universe.now);
+            let mood = Mood { lost: 0.02, ..Mood::default() };
+            universe.tamper(&Tamper::Live(Episode { from, to, side: None, mood }));
             let sim = Sim::in_memory(universe);
             let day = day(&sim);
             assert_eq!(day.minutes.len(), 1440);
             let asked = window(&sim);
             let metrics = MetricWindow {
                 blue: asked.groups,
+                load_balancers: asked.load_balancers,
                 from: asked.from,
                 to: asked.to,
+                unserved: true,
                 client_errors: true,
                 slow: day.bounds,
                 ..MetricWindow::default()
@@ -193,6 +198,7 @@ mod tests {
                 for of in [
                     (|c| c.requests) as fn(&Counts) -> Option<f64>,
                     |c| c.bad,
+                    |c| c.unserved,
                     |c| c.client_errors,
                     |c| c.samples,
                     |c| c.slow[0],

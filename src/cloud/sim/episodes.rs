@@ -36,13 +36,15 @@ pub struct Mood {
     pub requests: f64,
     /// Error rate in addition, from 0 to 1.
     pub errors: f64,
+    /// Part of the requests that no target answers in time, from 0 to 1: only the load balancer counts them.
+    pub lost: f64,
     /// Factor on the latency.
     pub slowness: f64,
 }
 
 impl Default for Mood {
     fn default() -> Self {
-        Mood { requests: 1.0, errors: 0.0, slowness: 1.0 }
+        Mood { requests: 1.0, errors: 0.0, lost: 0.0, slowness: 1.0 }
     }
 }
 
@@ -54,6 +56,7 @@ impl Traffic {
         self.episodes.iter().filter(now).fold(Mood::default(), |all, episode| Mood {
             requests: all.requests * episode.mood.requests,
             errors: all.errors + episode.mood.errors,
+            lost: (all.lost + episode.mood.lost).min(1.0),
             slowness: all.slowness * episode.mood.slowness,
         })
     }

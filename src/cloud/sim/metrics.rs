@@ -78,8 +78,8 @@ impl Universe {
         for group in arns.iter().filter_map(|arn| self.target_groups.get(arn)) {
             let drawn = self.drawn(&group.group.arn, &group.group.name, minute, complete, memo);
             let part = so_far(drawn.whole(bounds), complete);
-            counts.add(&part, window.counted, bounds.is_some());
-            if let Some(factor) = factor.filter(|_| part.requests > 0.0) {
+            counts.add(&part, window.counted, bounds.is_some() || window.unserved);
+            if let Some(factor) = factor.filter(|_| part.requests > part.unserved) {
                 let latency = MEDIAN_SECONDS * factor * drawn.slowness;
                 counts.latency = Some(counts.latency.unwrap_or_default().max(latency));
             }
@@ -87,16 +87,33 @@ impl Universe {
         if !window.client_errors {
             counts.client_errors = None;
         }
+        if bounds.is_none() {
+            counts.slow = [None; 2];
+        }
+        let behind = self.behind_balancers(window, arns, minute, complete, memo);
         if window.counted == Counted::Flows {
-            // Resets are counted by load balancer, whichever of its groups they are about.
-            let balancer = |arn: &String| window.load_balancers.get(arn);
-            let balancers: BTreeSet<&String> = arns.iter().filter_map(balancer).collect();
-            let behind = window.load_balancers.iter().filter(|(_, b)| balancers.contains(b)).map(|(arn, _)| arn);
-            counts.bad = None;
-            for group in behind.filter_map(|arn| self.target_groups.get(arn)) {
-                let drawn = self.drawn(&group.group.arn, &group.group.name, minute, complete, memo);
-                report(&mut counts.bad, so_far(drawn.whole(None), complete).bad);
-            }
+            counts.bad = behind.bad;
+        }
+        counts.unserved = behind.unserved.filter(|_| requests && window.unserved);
+        counts
+    }
+
+    /// Everything behind the load balancers of these groups: what is counted by load balancer is counted
+    /// for all of its groups.
+    fn behind_balancers(
+        &self,
+        window: &MetricWindow,
+        arns: &[String],
+        minute: DateTime<Utc>,
+        complete: bool,
+        memo: &mut Memo,
+    ) -> Counts {
+        let balancers: BTreeSet<&String> = arns.iter().filter_map(|arn| window.load_balancers.get(arn)).collect();
+        let behind = window.load_balancers.iter().filter(|(_, b)| balancers.contains(b)).map(|(arn, _)| arn);
+        let mut counts = Counts::default();
+        for group in behind.filter_map(|arn| self.target_groups.get(arn)) {
+            let drawn = self.drawn(&group.group.arn, &group.group.name, minute, complete, memo);
+            counts.add(&so_far(drawn.whole(None), complete), window.counted, false);
         }
         counts
     }
@@ -111,6 +128,7 @@ fn so_far(part: Part, complete: bool) -> Part {
     Part {
         requests: early(part.requests),
         bad: early(part.bad),
+        unserved: early(part.unserved),
         client_errors: early(part.client_errors),
         slow: part.slow.map(early),
     }
@@ -126,14 +144,16 @@ fn report(sum: &mut Option<f64>, value: f64) {
 impl Counts {
     /// Adds a part of what a target group answered, as CloudWatch reports it. Unlike failures, requests
     /// that took long are reported even where there are none.
-    pub(super) fn add(&mut self, part: &Part, counted: Counted, slow: bool) {
+    pub(super) fn add(&mut self, part: &Part, counted: Counted, latency: bool) {
         report(&mut self.requests, part.requests);
         report(&mut self.bad, part.bad);
         if counted == Counted::Requests {
+            report(&mut self.unserved, part.unserved);
             report(&mut self.client_errors, part.client_errors);
         }
-        if slow && part.requests > 0.0 {
-            report(&mut self.samples, part.requests);
+        let samples = part.requests - part.unserved;
+        if latency && samples > 0.0 {
+            report(&mut self.samples, samples);
             for (sum, value) in self.slow.iter_mut().zip(part.slow) {
                 *sum = Some(sum.unwrap_or_default() + value);
             }

@@ -108,6 +108,7 @@ impl Universe {
                     let counts = of(&mut minute, side);
                     (counts.requests, counts.bad, counts.client_errors) = (number, number, number);
                     (counts.latency, counts.samples, counts.slow) = (number, number, [number; 2]);
+                    counts.unserved = number;
                     counts.own.values_mut().for_each(|own| *own = absurd.number());
                 }
             }

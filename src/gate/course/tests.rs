@@ -39,7 +39,7 @@ fn verdicts_by_table() {
     let none = (0.0, 0.0);
     let nan = (f64::NAN, f64::NAN);
     let table: [(&str, &[Part], Verdict, &str); 16] = [
-        ("healthy", &[(30, g, b)], Healthy, "evidence against green 0.3 of 100 (phi 1.0)"),
+        ("healthy", &[(30, g, b)], Healthy, "evidence against green 0.3 of 100"),
         ("ten times worse", &[(10, g, b), (10, (300.0, 3.0), b)], Degraded, "green"),
         (
             "an outage of green",
