@@ -114,7 +114,10 @@ fn slow_requests_are_counted_beyond_blues_own_percentiles() {
     estate.migrate(&["plan", "playbook.yaml"]).expect(0);
     let asked = questions(&estate);
     assert_eq!(asked.len(), 2, "the counts, and the slow ones beyond what they say");
+    estate.forget_calls();
     estate.start().expect(0);
+    let of_zones = questions(&estate).iter().filter(|body| body.contains("AvailabilityZone")).count();
+    assert_eq!(of_zones, 2, "the day is read once");
     let slow = history(&estate)["slow"].clone();
     // One in twenty takes 0.1 s, the others 0.065 s at most.
     let bound = slow[0]["bound"].as_f64().expect("a bound");
