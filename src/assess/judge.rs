@@ -6,6 +6,7 @@
 use crate::finding::Finding;
 use crate::gate::Counted;
 use crate::gate::limit::Limit;
+use crate::gate::tail::Slowness;
 use crate::inventory::{History, Inventory};
 use crate::playbook::{OnNoData, Playbook, Shift};
 
@@ -116,7 +117,9 @@ fn clusters(day: &History) -> Option<Finding> {
 
 /// Latency without counts of slow requests.
 fn percentiles(playbook: &Playbook, day: &History) -> Option<Finding> {
-    let wished = playbook.health.latency.as_ref().is_some_and(|latency| latency.ratio.is_some());
+    // Of other statistics than these, the minutes vote by the playbook's own wish.
+    let wish = playbook.health.latency.as_ref();
+    let wished = wish.is_some_and(|latency| latency.ratio.is_some() && Slowness::of(&latency.statistic).is_none());
     (day.slow.is_none() && !wished).then(|| {
         Finding::info("latency-by-percentiles", "CloudWatch does not count blue's slow requests believably")
             .evidence("latency is compared by a percentile in each minute instead: it takes nine minutes at least, and for p99 1,000 requests a minute on both sides")

@@ -103,7 +103,9 @@ fn clusters_and_uncounted_slowness() {
     assert_eq!(found(SHORT, "", day(|d| d.errors.phi = 3.0)), []);
     let uncounted = found(SHORT, "", day(|d| d.slow = None));
     assert_eq!(shown(&uncounted), [("latency-by-percentiles", Severity::Info)]);
-    let wished = "health: { latency: { ratio: 1.2 } }\n";
+    let counted = found(SHORT, "health: { latency: { statistic: p95, ratio: 1.2 } }\n", day(|d| d.slow = None));
+    assert_eq!(shown(&counted), [("latency-by-percentiles", Severity::Info)]);
+    let wished = "health: { latency: { statistic: p90, ratio: 1.2 } }\n";
     assert_eq!(found(SHORT, wished, day(|d| d.slow = None)), [], "as the playbook has it");
     assert_eq!(shown(&found(SWAP, "", day(|d| d.slow = None))), [("latency-not-judged", Severity::Info)]);
 }
