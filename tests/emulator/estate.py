@@ -2,7 +2,7 @@
 
   estate.py seed    [--rules N] [--desired N] [--sticky] [--ip-type ipv4] [--copyable] [--zone N] [--discovered A]    prints the identifiers of everything as JSON
   estate.py metrics --load-balancer D [--blue D] [--green D] [--blue-errors R] [--green-errors R] [--green-latency S] [--from MIN] [--to MIN]
-  estate.py zones   --load-balancer D --group D --zone NAME --zone NAME         blue's past by availability zone, failures in one zone at a time
+  estate.py zones   --load-balancer D [--group D] --zone NAME --zone NAME         blue's past by availability zone, failures in one zone at a time
   estate.py revise  --load-balancer D --group D --minute T --requests N         so many requests more in a minute that was published before
   estate.py alarm   --name N [--state ALARM] [--composite CHILD]
   estate.py foreign --rule ARN --group ARN --weight W                          somebody else changes one weight of a rule
@@ -452,23 +452,28 @@ def arm(balancer, group, minutes, requests, error_rate, latency):
 
 
 def zones(options):
-    """The past of a target group by zone: the same requests in each, the failures of a minute all in one of them."""
+    """The past by zone: the same requests in each, the failures of a minute all in one of them. Without a group, of a Network Load Balancer."""
     now = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
     points = []
     for n in range(-90, 0):
         for index, zone in enumerate(options.zones):
             members = {"AvailabilityZone": zone, "LoadBalancer": options.load_balancer, "TargetGroup": options.group}
-            dimensions = [{"Name": name, "Value": value} for name, value in members.items()]
+            dimensions = [{"Name": name, "Value": value} for name, value in members.items() if value]
 
             def point(name, **value):
                 points.append({"MetricName": name, "Dimensions": dimensions, "Timestamp": now + datetime.timedelta(minutes=n), **value})
 
+            strikes = n % len(options.zones) == index
+            if not options.group:
+                point("NewFlowCount", Value=options.requests)
+                point("TCP_Target_Reset_Count", Value=options.failures if strikes else 0.0)
+                continue
             point("RequestCount", Value=options.requests)
             point("HTTPCode_Target_4XX_Count", Value=options.client_errors)
-            if n % len(options.zones) == index:
+            if strikes:
                 point("HTTPCode_Target_5XX_Count", Value=options.failures)
             point("TargetResponseTime", **latencies(options.requests, 0.05))
-    publish("AWS/ApplicationELB", points)
+    publish("AWS/ApplicationELB" if options.group else "AWS/NetworkELB", points)
 
 
 def revise(options):
@@ -588,7 +593,7 @@ def main():
     seven.add_argument("--minute", required=True, help="its beginning, ISO 8601 with an offset")
     for verb in (six, seven):
         verb.add_argument("--load-balancer", required=True)
-        verb.add_argument("--group", required=True)
+        verb.add_argument("--group", required=verb is seven)
         verb.add_argument("--requests", type=float, default=300)
     six.add_argument("--zone", dest="zones", action="append", required=True)
     six.add_argument("--failures", type=float, default=6)

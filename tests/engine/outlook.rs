@@ -296,3 +296,16 @@ fn rounded(value: &Value) -> String {
     let fields = value.as_object().unwrap();
     fields.iter().map(|(name, value)| format!("{name}: {}\n", round(value))).collect()
 }
+
+/// An average over a day that was mostly quiet is like no minute of it, and the plan says so.
+#[test]
+fn a_mostly_quiet_day_is_said_to_be_one() {
+    let said = |busy_minutes| {
+        let history = History { busy_minutes, ..day(100.0, 0.001, 1.0) };
+        section(&plan("quickstart", Some(history))).replace("\n    ", " ")
+    };
+    assert!(said(60).contains("blue had requests in 60 of the last day's 1440 minutes only"), "{}", said(60));
+    for often in [720, 1440, 0] {
+        assert!(!said(often).contains("minutes only"), "{}", said(often));
+    }
+}

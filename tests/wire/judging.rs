@@ -54,10 +54,14 @@ fn blues_day_by_zone_says_how_failures_come() {
     let estate = Estate::seed(&[]);
     estate.blue_zones();
     estate.forget_calls();
-    estate.migrate(&["plan", "playbook.yaml"]).expect(0);
+    let planned = estate.migrate(&["plan", "playbook.yaml"]).expect(0);
     let asked = questions(&estate);
     assert_eq!(asked.len(), 1, "nothing is slow where nothing is counted, so there is no second round");
     assert!(asked[0].contains("us-east-1b") && asked[0].contains("TC(0:)"));
+    let basis = &planned.report["outlook"]["basis"];
+    // Five times what blue itself fails.
+    assert!(near(&basis["blue_rate"], 0.01) && near(&basis["hard_limit"], 0.05), "{basis:#}");
+    assert!(basis["phi"].as_f64().is_some_and(|phi| (5.0..6.0).contains(&phi)), "{basis:#}");
 
     estate.start().expect(0);
     let day = history(&estate);
@@ -75,6 +79,21 @@ fn blues_day_by_zone_says_how_failures_come() {
     estate.forget_calls();
     estate.migrate(&["advance", "--no-wait"]).expect(0);
     assert!(questions(&estate).iter().all(|body| body.contains("p99") && !body.contains("TC(")));
+}
+
+/// A Network Load Balancer that carries ten times what the service has.
+#[test]
+fn blues_day_of_flows_is_its_own_and_its_zones_the_load_balancers() {
+    let estate = super::swap::estate();
+    estate.blue_flows_by_zone();
+    estate.forget_calls();
+    let planned = estate.migrate(&["plan", "playbook.yaml"]).expect(0);
+    assert_eq!(questions(&estate).len(), 1);
+    let basis = &planned.report["outlook"]["basis"];
+    let minutes = basis["busy_minutes"].as_f64().expect("a number");
+    assert!((75.0..=90.0).contains(&minutes), "{basis:#}");
+    assert!(near(&basis["requests_per_minute"], minutes * 600.0 / 1440.0), "{basis:#}");
+    assert!(near(&basis["blue_rate"], 6.0 / 600.0), "resets of the whole, as in every look: {basis:#}");
 }
 
 #[test]
@@ -95,7 +114,10 @@ fn slow_requests_are_counted_beyond_blues_own_percentiles() {
     estate.migrate(&["plan", "playbook.yaml"]).expect(0);
     let asked = questions(&estate);
     assert_eq!(asked.len(), 2, "the counts, and the slow ones beyond what they say");
+    estate.forget_calls();
     estate.start().expect(0);
+    let of_zones = questions(&estate).iter().filter(|body| body.contains("AvailabilityZone")).count();
+    assert_eq!(of_zones, 2, "the day is read once");
     let slow = history(&estate)["slow"].clone();
     // One in twenty takes 0.1 s, the others 0.065 s at most.
     let bound = slow[0]["bound"].as_f64().expect("a bound");
@@ -168,9 +190,12 @@ fn a_throttled_cloudwatch_is_not_health_and_passes() {
     let green = estate.green_group().expect("green's target group");
     let throttled = |to: Option<u32>| json!([{"action": "GetMetricData", "how": "refuse", "code": "ThrottlingException", "message": "Rate exceeded", "status": 400, "to": to}]);
     estate.faults(&throttled(None));
+    let known = estate.journal().len();
+    estate.forget_calls();
     let held = estate.migrate(&["advance"]).expect(4);
     assert!(held.word("reason").contains("asked too often, 3 attempts were refused"), "{}", held.word("reason"));
     assert!(held.word("reason").contains("ThrottlingException: Rate exceeded"), "{}", held.word("reason"));
+    assert_eq!(questions(&estate).len(), 3 * judged(&estate, known).len(), "each look tries three times");
     estate.snapshot().assert_shifted_from(&original, blue, &green, 0);
     // The SDK's own attempts are enough for two refusals, and a later look for more.
     estate.faults(&throttled(Some(5)));
@@ -185,5 +210,5 @@ fn without_cloudwatch_there_is_a_plan_and_no_history() {
         &json!([{"service": "monitoring", "how": "refuse", "code": "InternalFailure", "status": 500, "to": null}]),
     );
     let planned = estate.migrate(&["plan", "playbook.yaml"]).expect(0);
-    assert!(!planned.said().contains("\"requests_per_minute\""), "{}", planned.said());
+    assert_eq!(planned.report["outlook"]["unknown"], "no_history", "{}", planned.report["outlook"]);
 }

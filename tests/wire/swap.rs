@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::estate::Estate;
 
-fn estate() -> Estate {
+/// An estate whose playbook swaps everything at once.
+pub(super) fn estate() -> Estate {
     let estate = Estate::seed(&["--network"]);
     let text = estate.playbook().replace("listener_weights", "listener_swap");
     let stages = text.find("stages:").expect("stages");
