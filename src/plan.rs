@@ -22,7 +22,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use self::protocol::Grounds;
+pub use self::protocol::Terms;
 pub use self::savings::Saving;
 use crate::cloud::{NewTargetGroup, NewTaskDefinition};
 use crate::gate::{Baseline, Counted};

@@ -13,10 +13,12 @@ mod traffic;
 mod whole;
 
 use measure::{Phi, geometric_mean, measure};
+use migrate::gate::Verdict;
 use migrate::gate::count::Reported;
 use migrate::gate::course::Course;
 use migrate::gate::ledger::{Ledger, Row};
 use migrate::gate::limit::Limit;
+use migrate::gate::protocol::Observed;
 use migrate::gate::trial::{Margin, Starts};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
@@ -31,10 +33,62 @@ const JUDGE: Rule = Rule::Judge { false_rollback: 0.01, limit: None };
 fn a_healthy_green_stays() {
     let cells = promise::cells(100, 100, 7);
     assert_eq!(cells.len(), 100);
-    let mean = cells.iter().map(|cell| cell.false_rollbacks).sum::<f64>() / cells.len() as f64;
-    assert!(mean <= promise::DECLARED, "{mean}: {cells:?}");
-    let worst = cells.iter().map(|cell| cell.false_rollbacks).fold(0.0, f64::max);
-    assert!(worst <= 0.05, "{worst}: {cells:?}");
+    for (index, declared) in promise::DECLARED.into_iter().enumerate() {
+        let found = || cells.iter().map(|cell| cell.false_rollbacks[index]);
+        let mean = found().sum::<f64>() / cells.len() as f64;
+        assert!(mean <= declared, "{declared}: {mean}: {cells:?}");
+        assert!(found().fold(0.0, f64::max) <= declared + 0.04, "{declared}: {cells:?}");
+    }
+}
+
+/// From a day of blue by zone to the verdict, with every metric that a run asks: the same promise.
+#[test]
+fn a_healthy_green_stays_through_the_whole_path() {
+    let kinds: Vec<&whole::Kind> = whole::KINDS.iter().filter(|kind| !kind.outside).collect();
+    let cells: Vec<whole::Cell> = measure::on_two_threads(&kinds, |index, kind| {
+        [(10.0, 0.1), (100.0, 0.5)].map(|(rps, share)| whole::cell(kind, rps, share, 20, 20, index as u64))
+    })
+    .into_iter()
+    .flatten()
+    .collect();
+    let home: f64 = cells.iter().map(|cell| cell.false_rollbacks[1] * f64::from(cell.runs)).sum();
+    assert!(home <= 2.0, "{cells:?}");
+}
+
+/// What is late looks like none: blue's usual failures stand in for those that are missing.
+#[test]
+fn late_numbers_condemn_nobody() {
+    for lateness in [whole::Lateness::Missing(0.1), whole::Lateness::Together(0.1)] {
+        let late = whole::late_cell(lateness, 100.0, 0.5, 6, 6, 1);
+        assert_eq!(late.false_rollbacks, 0.0, "{late:?}");
+    }
+}
+
+/// Compared with the past, a minute's noise and the time of the day do not cancel. A phi of stretches of
+/// the day holds them, and still a green that fails ten times as often goes home.
+#[test]
+fn the_past_is_no_trap() {
+    for (name, daily, noise) in [past::DAYS[0], past::DAYS[4]] {
+        let case = past::case(name, &past::estate(100.0, daily, noise), 60, 20, 10, 1);
+        assert_eq!((case.false_rollbacks[1], case.found), (0.0, 1.0), "{case:?}");
+    }
+}
+
+/// A run of a day with eight metrics is a function of its minutes, which the journal holds as text: whoever
+/// replays it comes to the same verdict, and what comes later changes nothing of what was.
+#[test]
+fn a_resumed_run_is_judged_as_if_it_had_never_stopped() {
+    let (protocol, minutes, begun) = whole::day(3);
+    assert_eq!((minutes.len(), protocol.metrics.len()), (1440, 8));
+    let text = serde_json::to_string(&minutes).unwrap();
+    let replayed = serde_json::from_str(&text).unwrap();
+    let course = |minutes, begun| Course::of(&protocol.ledger(Observed { minutes, begun, open: None }));
+    let whole = course(&minutes, &begun[..]);
+    assert_eq!(whole, course(&replayed, &begun[..]));
+    assert_eq!((whole.verdict, whole.condemned), (Verdict::Healthy, None));
+    let earlier = minutes.iter().take(700).map(|(start, minute)| (*start, minute.clone())).collect();
+    let then = course(&earlier, &begun[..3]);
+    assert_eq!(then.evidence[..], whole.evidence[..700]);
 }
 
 /// At the very bound of what counts as healthy, and under a looser promise, where errors would show.
@@ -105,7 +159,7 @@ fn the_benchmark_judges_as_the_judge() {
 fn the_numbers_that_are_checked_in_keep_the_promise() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/peers.json");
     let held: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let report = tables::Report::measure(2, tables::SEED);
+    let report = tables::Report::measure(0, tables::SEED);
     let small = serde_json::to_value(&report).unwrap();
     for same in ["seed", "rules", "rules_of_cases"] {
         assert_eq!(held[same], small[same], "run `cargo run --release --example peers` again");
@@ -117,12 +171,31 @@ fn the_numbers_that_are_checked_in_keep_the_promise() {
         assert_eq!(names(&held, table), names(&small, table), "run `cargo run --release --example peers` again");
     }
     let shown = std::fs::read_to_string(path.replace(".json", ".md")).unwrap();
-    for line in report.markdown().lines().filter(|line| line.starts_with("| rule") || line.starts_with("| case")) {
+    for line in report
+        .markdown()
+        .lines()
+        .filter(|line| ["| rule", "| case", "| failures", "| day", "| |"].iter().any(|head| line.starts_with(head)))
+    {
         assert!(shown.contains(line), "no table with {line}");
     }
     assert_eq!(held["runs_healthy"], 20_000);
-    for cell in held["promise"].as_array().unwrap() {
-        assert!(cell["false_rollbacks"].as_f64().unwrap() <= promise::DECLARED, "{cell}");
+    let kept = |table: &str, outside: &dyn Fn(&serde_json::Value) -> bool| {
+        let cells = held[table].as_array().unwrap().iter().filter(|cell| !outside(cell));
+        for cell in cells {
+            let found = &cell["false_rollbacks"];
+            let single = found.as_f64().map(|found| (found, 0.01));
+            let each = found.as_array().into_iter().flatten().map(|found| found.as_f64().unwrap());
+            for (found, declared) in each.zip(promise::DECLARED).chain(single) {
+                assert!(found <= declared, "{table}: {cell}");
+            }
+        }
+    };
+    kept("promise", &|_| false);
+    kept("whole", &|cell| cell["outside"] == true);
+    kept("late", &|cell| !cell["lateness"]["partial"].is_null());
+    kept("past", &|_| false);
+    for caught in held["staged"].as_array().unwrap() {
+        assert_eq!(caught["found"], 1.0, "{caught}");
     }
 }
 

@@ -17,6 +17,7 @@ mod judging;
 mod lab;
 mod names;
 mod outlook;
+mod own_metrics;
 mod paths;
 mod planning;
 mod smoke;

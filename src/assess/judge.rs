@@ -6,6 +6,7 @@
 use crate::finding::Finding;
 use crate::gate::Counted;
 use crate::gate::limit::Limit;
+use crate::gate::tail::Slowness;
 use crate::inventory::{History, Inventory};
 use crate::playbook::{OnNoData, Playbook, Shift};
 
@@ -79,7 +80,7 @@ fn limit(playbook: &Playbook, day: &History, counted: Counted) -> Option<Finding
     let default = percent(Limit::from_history(past).rate);
     Some(
         Finding::block("limit-too-near", text)
-            .evidence(format!("blue failed {} of {:.1} {noun} a minute", percent(past), day.requests_per_minute))
+            .evidence(format!("blue failed {} of {:.0} {noun} a minute", percent(past), day.requests_per_minute))
             .evidence("on a bad hour of its own, a healthy green would be sent home")
             .remedy(format!(
                 "set `health.hard_limit` to {twice} or more, or leave it out: by default it is five times blue's rate and at least 0.5%, here {default}"
@@ -116,7 +117,9 @@ fn clusters(day: &History) -> Option<Finding> {
 
 /// Latency without counts of slow requests.
 fn percentiles(playbook: &Playbook, day: &History) -> Option<Finding> {
-    let wished = playbook.health.latency.as_ref().is_some_and(|latency| latency.ratio.is_some());
+    // Of other statistics than these, the minutes vote by the playbook's own wish.
+    let wish = playbook.health.latency.as_ref();
+    let wished = wish.is_some_and(|latency| latency.ratio.is_some() && Slowness::of(&latency.statistic).is_none());
     (day.slow.is_none() && !wished).then(|| {
         Finding::info("latency-by-percentiles", "CloudWatch does not count blue's slow requests believably")
             .evidence("latency is compared by a percentile in each minute instead: it takes nine minutes at least, and for p99 1,000 requests a minute on both sides")
@@ -124,17 +127,16 @@ fn percentiles(playbook: &Playbook, day: &History) -> Option<Finding> {
     })
 }
 
-/// A rate with three digits that mean something, rounded up.
+/// A rate with two or three digits that mean something, rounded up.
 fn percent(fraction: f64) -> String {
     let percent = fraction * 100.0;
-    let digits: usize = if percent >= 10.0 {
-        1
-    } else if percent >= 1.0 {
-        2
-    } else {
-        4
+    let digits: usize = match percent {
+        _ if percent >= 10.0 => 1,
+        _ if percent >= 0.1 => 2,
+        _ if percent >= 0.01 => 3,
+        _ => 4,
     };
-    let shift = 10f64.powi(i32::try_from(digits).unwrap_or(0));
+    let shift = [1.0, 10.0, 100.0, 1e3, 1e4][digits];
     let text = format!("{:.digits$}", (percent * shift - 1e-6).ceil().abs() / shift);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
@@ -150,9 +152,10 @@ mod tests {
             (0.01, "1%"),
             (0.3, "30%"),
             (1.0, "100%"),
-            (0.000_123_41, "0.0124%"),
+            (0.000_123_41, "0.013%"),
             (0.0, "0%"),
             (0.1, "10%"),
+            (0.001_998, "0.2%"),
         ] {
             assert_eq!(percent(fraction), shown, "{fraction}");
         }

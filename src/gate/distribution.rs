@@ -69,6 +69,12 @@ fn gamma_lower(a: f64, x: f64) -> f64 {
 /// The mean above which a Poisson count of at most `count` would be seen with a chance of at most
 /// 1 - `confidence`: the upper bound chi2_confidence(2 count + 2) / 2.
 pub(super) fn poisson_upper(count: f64, confidence: f64) -> f64 {
+    // The series take as long as the root of the count; beyond this the bound lies a number of standard
+    // deviations above it.
+    const LARGE: f64 = 1e8;
+    if count > LARGE {
+        return count + (poisson_upper(LARGE, confidence) - LARGE) * (count / LARGE).sqrt();
+    }
     let a = count + 1.0;
     let (mut low, mut high) = (0.0, a + 10.0);
     while gamma_lower(a, high) < confidence {
@@ -107,6 +113,9 @@ mod tests {
         }
         let large = poisson_upper(1e6, 0.95);
         assert!((large - 1e6 - 1.645 * 1e3).abs() < 5.0, "{large}");
-        assert!(poisson_upper(1e12, 0.95) > 1e12);
+        for count in [1e8, 2e8, 1e12, 1e15, 1e300] {
+            let deviations = (poisson_upper(count, 0.95) - count) / count.sqrt();
+            assert!(count > 1e14 || (deviations - 1.645).abs() < 1e-3, "{count}: {deviations}");
+        }
     }
 }

@@ -5,7 +5,8 @@
 //! it too. A level that was beyond it before says nothing about green, so it is not enough evidence. Silence
 //! is never health: a level with a floor that is not reported in [`IN_A_ROW`] minutes cannot be seen,
 //! one with a ceiling alone is not enough evidence, unless absence is said to mean zero, as counters
-//! of errors have it.
+//! of errors have it. What is counted or compared in the ledger is a level without bounds here: it only
+//! has to be reported, or its silence would pass for health.
 
 use std::collections::BTreeMap;
 

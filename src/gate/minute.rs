@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::count::Reported;
+
 /// One minute of both sides.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Minute {
@@ -110,21 +112,18 @@ impl Tally {
     pub fn of(minutes: &[Minute]) -> Tally {
         let mut tally = Tally { minutes: u32::try_from(minutes.len()).unwrap_or(u32::MAX), ..Tally::default() };
         for minute in minutes {
-            let (green, blue) = (amount(minute.green.requests), amount(minute.blue.requests));
-            tally.green_requests += green;
-            tally.blue_requests += blue;
-            // A 5xx count without requests is a late request count; it cannot exceed them.
-            tally.green_bad += amount(minute.green.bad).min(green);
-            tally.blue_bad += amount(minute.blue.bad).min(blue);
+            // What cannot be says nothing here either.
+            let count = |side: &Counts| Reported { requests: side.requests, bad: side.bad }.count().unwrap_or_default();
+            let (green, blue) = (count(&minute.green), count(&minute.blue));
+            tally.green_requests += green.requests;
+            tally.blue_requests += blue.requests;
+            tally.green_bad += green.bad;
+            tally.blue_bad += blue.bad;
         }
         tally.green_latency = median(minutes.iter().filter_map(|m| m.green.latency));
         tally.blue_latency = median(minutes.iter().filter_map(|m| m.blue.latency));
         tally
     }
-}
-
-fn amount(number: Option<f64>) -> f64 {
-    number.filter(|n| n.is_finite() && *n > 0.0).unwrap_or(0.0)
 }
 
 pub(super) fn median(numbers: impl Iterator<Item = f64>) -> Option<f64> {

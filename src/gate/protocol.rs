@@ -127,10 +127,10 @@ impl Series {
                 Reported { requests: right.map(|(_, samples)| samples), bad: slow }
             }
             Series::Counted { bad, of, better, absent_is_zero } => {
-                // Nobody says of the user's counts that absence is zero, unless the user does; and the good
-                // ones may only be late.
-                let zero = *absent_is_zero && !(*better && side.open);
-                let found = side.own(bad).or(zero.then_some(0.0));
+                // Nobody says of the user's counts that absence is zero, unless the user does, and while a minute
+                // is open it may only be late.
+                let absent_is_zero = *absent_is_zero && !side.open;
+                let found = side.own(bad).or(absent_is_zero.then_some(0.0));
                 let Some((found, all)) = found.zip(side.own(of)) else { return Reported::default() };
                 let bad = match found {
                     // More good ones than all are a report that is ahead of the other.

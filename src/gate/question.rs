@@ -35,12 +35,6 @@ impl Question {
         Question { name, ..Question::new(Series::Errors, Role::Errors, Test::Beside(margin), past) }
     }
 
-    /// The same question by another name.
-    #[must_use]
-    pub fn named(self, name: &str) -> Question {
-        Question { name: name.to_owned(), ..self }
-    }
-
     /// Failures against a limit.
     pub fn limit(counted: Counted, limit: Limit, past: Past) -> Question {
         let name = if counted == Counted::Flows { "hard limit of resets" } else { "hard limit" }.to_owned();

@@ -113,3 +113,69 @@ impl Seen {
 fn floor(at: DateTime<Utc>) -> DateTime<Utc> {
     at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Counts;
+
+    fn at(minute: i64, second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(1) + TimeDelta::minutes(minute) + TimeDelta::seconds(second)
+    }
+
+    fn minute(nth: i64, requests: f64) -> Minute {
+        let green = Counts { requests: Some(requests), ..Counts::default() };
+        Minute { start: at(nth, 0), green, ..Minute::default() }
+    }
+
+    /// A look at this time that finds so many requests in every minute that it asks for.
+    fn look(seen: &Seen, now: DateTime<Utc>, requests: f64) -> (Read, Seen) {
+        let (from, to) = seen.window(now, 5);
+        let asked = (0..(to - from).num_minutes())
+            .map(|n| Minute { start: from + TimeDelta::minutes(n), ..minute(0, requests) });
+        let read = seen.news(to, asked.collect());
+        let seen = seen.with(&read, now);
+        (read, seen)
+    }
+
+    fn starts(read: &Read) -> Vec<i64> {
+        read.minutes.iter().map(|m| (m.start - at(0, 0)).num_minutes()).collect()
+    }
+
+    #[test]
+    fn a_minute_is_read_until_it_is_five_minutes_old() {
+        let (read, seen) = look(&Seen::default(), at(10, 30), 7.0);
+        assert_eq!((starts(&read), read.until), (vec![3, 4, 5, 6, 7], at(8, 0)));
+        let (read, seen) = look(&seen, at(11, 30), 7.0);
+        assert_eq!(starts(&read), [8], "what is known is not kept twice");
+        let (read, seen) = look(&seen, at(12, 30), 9.0);
+        assert_eq!(starts(&read), [6, 7, 8, 9], "the others are final");
+        let stored = |n: i64| seen.minutes[&at(n, 0)].green.requests;
+        assert_eq!([5, 6, 9].map(stored), [Some(7.0), Some(9.0), Some(9.0)]);
+        let late = seen.news(at(10, 0), vec![minute(5, 1.0), minute(8, f64::NAN)]);
+        assert_eq!((starts(&late), late.minutes[0].green.requests), (vec![8], None), "none is no number");
+    }
+
+    #[test]
+    fn an_outage_is_read_back_and_a_long_hold_is_not() {
+        let (_, mut seen) = look(&Seen::default(), at(10, 0), 7.0);
+        seen.begin(Share::from_permille(100), at(10, 5));
+        let (read, back) = look(&seen, at(50, 0), 7.0);
+        assert_eq!(starts(&read).first().zip(starts(&read).last()), Some((&8, &47)));
+        assert_eq!(back.window(at(50, 0), 5), (at(45, 0), at(48, 0)));
+        let (from, to) = seen.window(at(3 * WINDOW_MINUTES, 0), 5);
+        assert_eq!((to - from).num_minutes(), WINDOW_MINUTES);
+    }
+
+    #[test]
+    fn a_stage_is_what_follows_its_shift_wholly() {
+        let (_, mut seen) = look(&Seen::default(), at(10, 0), 7.0);
+        seen.begin(Share::from_permille(100), at(8, 5));
+        assert_eq!(seen.stage(), [], "nobody follows yet");
+        seen.follow(at(10, 0));
+        let (_, seen) = look(&seen, at(15, 0), 7.0);
+        let minutes = |of: Vec<Minute>| of.iter().map(|m| (m.start - at(0, 0)).num_minutes()).collect::<Vec<_>>();
+        assert_eq!(minutes(seen.stage()), [10, 11, 12]);
+        assert_eq!(minutes(seen.before(3)), [5, 6, 7]);
+    }
+}

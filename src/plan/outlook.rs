@@ -48,7 +48,7 @@ pub enum Unknown {
 pub struct Grounds {
     /// Of the last day, on average.
     pub requests_per_minute: f64,
-    /// Minutes of the day in which there were any.
+    /// Minutes of the last day in which there were any; 0 where that is not known.
     pub busy_minutes: u32,
     /// Blue's rate of failures, 0 to 1.
     pub blue_rate: f64,

@@ -18,7 +18,7 @@ const STAGE_MINUTES: u64 = 5;
 
 /// What the judge's part of a plan is made from.
 #[derive(Debug, Clone, Copy)]
-pub struct Grounds<'a> {
+pub struct Terms<'a> {
     pub counted: Counted,
     pub health: &'a Health,
     /// Blue's last day, as green is compared with blue, where it is known.
@@ -31,7 +31,7 @@ impl Plan {
     /// How the run is judged.
     pub fn protocol(&self) -> Protocol {
         let stages = u32::try_from(self.playbook.stages.len()).unwrap_or(u32::MAX);
-        self.grounds().protocol(self.baseline(), self.planned_minutes(), stages)
+        self.terms().protocol(self.baseline(), self.planned_minutes(), stages)
     }
 
     /// Minutes that the stages take together; at least 1.
@@ -44,20 +44,20 @@ impl Plan {
 
     /// The hard limit of failed requests: the playbook's, or what blue's last day says.
     pub fn limit(&self) -> Option<Limit> {
-        self.grounds().limit()
+        self.terms().limit()
     }
 
     /// What counts as slow, in seconds, where slow requests are counted: blue's 95th and 99th percentile.
     pub fn slow_bounds(&self) -> Option<[f64; 2]> {
-        self.grounds().slow_bounds()
+        self.terms().slow_bounds()
     }
 
-    fn grounds(&self) -> Grounds<'_> {
+    fn terms(&self) -> Terms<'_> {
         let as_compared = |day: History| match self.baseline() {
             Baseline::Beside => day,
             Baseline::Past => day.over(self.planned_minutes()),
         };
-        Grounds {
+        Terms {
             counted: self.counted(),
             health: &self.playbook.health,
             history: self.inventory.history.map(as_compared),
@@ -66,7 +66,7 @@ impl Plan {
     }
 }
 
-impl Grounds<'_> {
+impl Terms<'_> {
     /// The judge of a run of so many planned minutes and stages.
     pub fn protocol(&self, baseline: Baseline, planned_minutes: u32, stages: u32) -> Protocol {
         let mut asked = match self.counted {

@@ -5,7 +5,7 @@
 //! the past is blue's, and one metric has both.
 
 use super::reader::{Reader, shortened};
-use super::sides::{Placeholder, reaching};
+use super::sides::{Placeholder, names_in, reaching};
 use super::tree::{Kind, Node};
 use super::{CustomMetric, Shift};
 use crate::finding::Finding;
@@ -67,7 +67,13 @@ impl Reader<'_, '_> {
     /// Whether what is compared is of each side.
     fn told_apart(&mut self, read: &[Read], shift: &Shift) {
         let metrics: Vec<CustomMetric> = read.iter().map(|(metric, _)| metric.clone()).collect();
-        let apart = reaching(&metrics, |metric| metric.placeholders().any(|p| p.tells_apart(shift)));
+        // What misspells a placeholder meant one, and has been told so.
+        let misspelt = |metric: &CustomMetric| {
+            let node = read.iter().find(|(m, _)| m == metric).map(|(_, node)| part(node, "dimensions"));
+            metric.placeholders().next().is_none() && node.is_some_and(braced)
+        };
+        let apart =
+            reaching(&metrics, |metric| metric.placeholders().any(|p| p.tells_apart(shift)) || misspelt(metric));
         let of = |metric: &CustomMetric| metrics.iter().position(|m| m.id.is_some() && m.id == metric.of);
         for (index, (metric, node)) in read.iter().enumerate() {
             let field = if metric.of.is_some() { "of" } else { "ratio" };
@@ -104,6 +110,16 @@ impl Reader<'_, '_> {
             self.block(&part(node, "ratio").span, finding);
         }
     }
+}
+
+/// Whether a value of these dimensions names something in braces.
+fn braced(dimensions: &Node) -> bool {
+    let Kind::Map(entries) = &dimensions.kind else { return false };
+    entries.iter().any(|entry| match &entry.value.kind {
+        Kind::Map(_) => true,
+        Kind::Scalar(scalar) => !names_in(&scalar.text).is_empty(),
+        Kind::List(_) | Kind::Broken => false,
+    })
 }
 
 /// A field of an entry, or the entry where it has none.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::gate::account::odds;
 use crate::gate::course::{Course, Track};
 use crate::gate::ledger::{Ledger, Metric};
-use crate::gate::trial::WARNING;
+use crate::gate::trial::{FAST_FALSE_ROLLBACK, LogEvidence, WARNING};
 use crate::gate::what_if::{Change, changes};
 use crate::gate::{Judgement, Weighed};
 use crate::journal::progress::Progress;
@@ -103,21 +103,23 @@ impl Case {
     pub fn sparklines(&self) -> Vec<String> {
         let (ledger, course) = (&self.ledger, &self.course);
         let needed = -ledger.false_rollback.ln();
-        let width = ledger.metrics.iter().map(|metric| metric.name.chars().count()).max().unwrap_or(0).max(3);
-        let line = |name: &str, logs: &[f64], needed: f64| {
-            let last = logs.last()?;
-            Some(format!("{name:width$}  {}  {} of {}", sparkline(logs, needed), odds(*last), odds(needed)))
+        let line = |name: &str, evidence: &[LogEvidence], weight: f64, rates: String| {
+            let slow = needed - weight.ln();
+            let fast = -FAST_FALSE_ROLLBACK.ln() - weight.ln();
+            // What condemns within few minutes reaches the top as well.
+            let logs = evidence.iter().map(|e| if e.fast >= fast { e.slow.max(slow) } else { e.slow });
+            let bars = sparkline(&logs.collect::<Vec<_>>(), slow);
+            Some([name.to_owned(), bars, beside(*evidence.last()?, slow, fast), rates])
         };
-        let own = ledger.metrics.iter().zip(&course.tracks).filter_map(|(metric, track)| {
-            let logs: Vec<f64> = track.evidence.iter().map(|e| e.slow).collect();
-            let weighed = line(&metric.name, &logs, needed - metric.weight.ln())?;
-            Some(format!("{weighed}{}", rates(metric, track)))
-        });
-        let mut lines: Vec<String> = own.collect();
-        if ledger.metrics.len() > 1 {
-            lines.extend(line("all", &course.evidence.iter().map(|e| e.slow).collect::<Vec<_>>(), needed));
-        }
-        lines
+        let own = ledger.metrics.iter().zip(&course.tracks);
+        let own =
+            own.filter_map(|(metric, track)| line(&metric.name, &track.evidence, metric.weight, rates(metric, track)));
+        let all = line("all", &course.evidence, 1.0, String::new()).filter(|_| ledger.metrics.len() > 1);
+        let rows: Vec<[String; 4]> = own.chain(all).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let (names, odds) = (width(0).max(3), width(2));
+        let shown = rows.iter().map(|[name, bars, of, rates]| format!("{name:names$}  {bars}  {of:odds$}  {rates}"));
+        shown.map(|line| line.trim_end().to_owned()).collect()
     }
 
     fn impossible(&self) -> usize {
@@ -214,7 +216,16 @@ pub fn evidence(progress: &Progress) -> Map<String, Value> {
 
 /// The evidence against green beside what rolls back, such as `3.2 of 100`.
 pub fn of_needed(weighed: &Weighed) -> String {
-    format!("{} of {}", odds(weighed.log_e_slow), odds(weighed.log_e_needed))
+    let last = LogEvidence { slow: weighed.log_e_slow, fast: weighed.log_e_fast };
+    beside(last, weighed.log_e_needed, -FAST_FALSE_ROLLBACK.ln())
+}
+
+/// Evidence beside what it takes: the slow, unless only that of few minutes suffices.
+fn beside(evidence: LogEvidence, slow: f64, fast: f64) -> String {
+    if evidence.slow < slow && evidence.fast >= fast {
+        return format!("{} of {}", odds(evidence.fast), odds(fast));
+    }
+    format!("{} of {}", odds(evidence.slow), odds(slow))
 }
 
 /// The evidence of a judgement whose reason does not say it.
@@ -230,11 +241,11 @@ fn rates(metric: &Metric, track: &Track) -> String {
         _ => "",
     };
     match track.minutes {
-        0 => format!("  not seen{ignored}"),
-        minutes if !metric.counted() => format!("  {} of {minutes} min against green", track.against),
+        0 => format!("not seen{ignored}"),
+        minutes if !metric.counted() => format!("{} of {minutes} min against green", track.against),
         _ => {
             let percent = |rate: f64| format!("{:.2}%", rate * 100.0);
-            format!("  green {}, blue {}{ignored}", percent(track.seen.green.rate()), percent(track.seen.blue.rate()))
+            format!("green {}, blue {}{ignored}", percent(track.seen.green.rate()), percent(track.seen.blue.rate()))
         }
     }
 }

@@ -114,7 +114,7 @@ impl Words {
         });
         lines.extend(method.map(|method| ("latency", method)));
         let declared = format!(
-            "{}: the chance that a healthy green is sent home by bad luck, over the whole run",
+            "{}: the chance that bad luck sends a healthy green home, over the whole run",
             rate(basis.false_rollback)
         );
         lines.push(("false rollback", declared));
@@ -166,6 +166,7 @@ impl Words {
     fn notes(&self, outlook: &Outlook, playbook: &Playbook) -> Vec<String> {
         let mut notes: Vec<String> = self.too_low(&outlook.stages).into_iter().collect();
         notes.extend(too_short(&outlook.stages, playbook));
+        notes.extend(outlook.basis.as_ref().and_then(|basis| self.mostly_quiet(basis)));
         if let (true, Some(last), Some(basis)) = (outlook.ends_alone(), outlook.stages.last(), &outlook.basis) {
             let limit = basis.hard_limit.filter(|limit| *limit < 1.0);
             let limit = limit.map_or_else(String::new, |limit| format!("the hard limit of {}, ", rate(limit)));
@@ -177,6 +178,21 @@ impl Words {
             ));
         }
         notes
+    }
+
+    /// Where most of the day had no traffic, so that no minute is like the average.
+    fn mostly_quiet(&self, grounds: &Grounds) -> Option<String> {
+        const DAY_MINUTES: u32 = 24 * 60;
+        (1..DAY_MINUTES / 2).contains(&grounds.busy_minutes).then(|| {
+            format!(
+                "blue had {} in {} of the last day's {DAY_MINUTES} minutes only, and the numbers are of the average over \
+                 all of them. In a busy minute faults show sooner and more {} fail, in a quiet one nothing shows: let the \
+                 stages fall where the traffic is",
+                self.noun(),
+                grounds.busy_minutes,
+                self.noun()
+            )
+        })
     }
 
     /// Where traffic is too low for a green that fails ten times as often as blue to show within the bake.

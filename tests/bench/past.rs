@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::estate::{Estate, at};
 use super::measure::on_two_threads;
-use super::promise::RPS;
+use super::promise::{DECLARED, RPS};
 use super::traffic::Clusters;
-use super::whole::{DECLARED, protocol};
+use super::whole::protocol;
 
 /// Minutes that green is watched.
 pub const BAKES: [u32; 3] = [15, 60, 240];
@@ -42,7 +42,7 @@ pub struct Case {
     pub runs: u32,
     /// Of a healthy green, in the order of [`DECLARED`].
     pub false_rollbacks: [f64; 3],
-    /// Part of the bad ones that went home at a declared 1 %, of a tenth of the runs.
+    /// Part of the bad ones that went home at a declared 1 %, one for each day of blue.
     pub found: f64,
     /// The median minute in which they did.
     pub minute: Option<usize>,
@@ -53,34 +53,39 @@ pub fn measure(runs: u32, shared_by: u32, seed: u64) -> Vec<Case> {
     for day in DAYS {
         work.extend(BAKES.iter().flat_map(|bake| RPS.map(|rps| (day, *bake, rps))));
     }
-    on_two_threads(&work, |index, ((day, daily, noise), bake, rps)| {
-        let mut rng = Pcg64Mcg::seed_from_u64(seed + index as u64);
-        let (clusters, noise, daily) = (Clusters::Alone, *noise, *daily);
-        let own_clusters = clusters;
-        let healthy =
-            Estate { rps: *rps, zones: ZONES, clusters, own_clusters, noise, at_the_bound: false, worse: 1.0, daily };
-        let bad = Estate { worse: WORSE, ..healthy };
-        let (mut home, mut found) = ([0_u32; 3], Vec::new());
-        let mut known = known(&healthy, *bake, &mut rng);
-        for run in 0..runs {
-            if run > 0 && run % shared_by == 0 {
-                known = self::known(&healthy, *bake, &mut rng);
-            }
-            let course = Course::of(&ledger(&healthy, *bake, &known, &mut rng));
+    on_two_threads(&work, |index, ((name, daily, noise), bake, rps)| {
+        let estate = estate(*rps, *daily, *noise);
+        case(name, &estate, *bake, runs, shared_by, seed + index as u64)
+    })
+}
+
+pub fn estate(rps: f64, daily: [f64; 2], noise: Option<f64>) -> Estate {
+    let (clusters, own_clusters) = (Clusters::Alone, Clusters::Alone);
+    Estate { rps, zones: ZONES, clusters, own_clusters, noise, at_the_bound: false, worse: 1.0, daily }
+}
+
+pub fn case(day: &'static str, healthy: &Estate, bake: u32, runs: u32, shared_by: u32, seed: u64) -> Case {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let bad = Estate { worse: WORSE, ..*healthy };
+    let (mut home, mut found, mut left) = ([0_u32; 3], Vec::new(), runs);
+    while left > 0 {
+        let known = known(healthy, bake, &mut rng);
+        let now = left.min(shared_by);
+        for _ in 0..now {
+            let course = Course::of(&ledger(healthy, bake, &known, &mut rng));
             for (home, declared) in home.iter_mut().zip(DECLARED) {
                 *home += u32::from(course.evidence.iter().any(|evidence| evidence.condemns(declared)));
             }
-            if run % 10 == 0 {
-                found.push(Course::of(&ledger(&bad, *bake, &known, &mut rng)).condemned.map(|minute| minute + 1));
-            }
         }
-        let false_rollbacks = home.map(|home| f64::from(home) / f64::from(runs));
-        let all = found.len() as f64;
-        let mut minutes: Vec<usize> = found.into_iter().flatten().collect();
-        minutes.sort_unstable();
-        let minute = minutes.get(minutes.len() / 2).copied();
-        Case { day, bake: *bake, rps: *rps, runs, false_rollbacks, found: minutes.len() as f64 / all, minute }
-    })
+        found.push(Course::of(&ledger(&bad, bake, &known, &mut rng)).condemned.map(|minute| minute + 1));
+        left -= now;
+    }
+    let false_rollbacks = home.map(|home| f64::from(home) / f64::from(runs));
+    let all = found.len() as f64;
+    let mut minutes: Vec<usize> = found.into_iter().flatten().collect();
+    minutes.sort_unstable();
+    let minute = minutes.get(minutes.len() / 2).copied();
+    Case { day, bake, rps: healthy.rps, runs, false_rollbacks, found: minutes.len() as f64 / all, minute }
 }
 
 /// What a day of blue says: how the run is judged, and what is slow.

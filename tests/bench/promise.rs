@@ -9,7 +9,8 @@ use super::traffic::{Clusters, Scenario, Stage};
 
 pub const RPS: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
 pub const SHARES: [f64; 5] = [0.01, 0.05, 0.1, 0.25, 0.5];
-pub const DECLARED: f64 = 0.01;
+/// What is declared; the same runs for each.
+pub const DECLARED: [f64; 3] = [0.001, 0.01, 0.05];
 /// Blue's rate, and the highest one of green that is still healthy beside it.
 const BLUE: f64 = 0.001;
 const BOUND: f64 = 1.25 * (BLUE + 1e-4);
@@ -41,7 +42,8 @@ pub struct Cell {
     pub rps: f64,
     pub share: f64,
     pub runs: u32,
-    pub false_rollbacks: f64,
+    /// In the order of [`DECLARED`].
+    pub false_rollbacks: [f64; 3],
 }
 
 /// Every cell, every kind; phi is estimated from a day of blue where failures come in clusters.
@@ -52,8 +54,9 @@ pub fn cells(runs: u32, shared_by: u32, seed: u64) -> Vec<Cell> {
     }
     on_two_threads(&work, |index, (kind, clusters, rate, rps, share)| {
         let phi = if *clusters == Clusters::Alone { Phi::Fixed(1.0) } else { Phi::Estimated { shared_by } };
-        let judge = [Rule::Judge { false_rollback: DECLARED, limit: None }];
+        let judge = DECLARED.map(|false_rollback| Rule::Judge { false_rollback, limit: None });
         let measured = measure(&migration(*rps, *share, *clusters, *rate), &judge, phi, runs, seed + index as u64);
-        Cell { kind, rps: *rps, share: *share, runs, false_rollbacks: measured[0].found }
+        let false_rollbacks = [0, 1, 2].map(|declared| measured[declared].found);
+        Cell { kind, rps: *rps, share: *share, runs, false_rollbacks }
     })
 }

@@ -19,11 +19,9 @@ use serde::Serialize;
 
 use super::estate::{Estate, LEVEL_RATIO, at};
 use super::measure::on_two_threads;
-use super::promise::{RPS, SHARES};
+use super::promise::{DECLARED, RPS, SHARES};
 use super::traffic::{Clusters, Poisson};
 
-/// What was declared; the evidence of a run is the same for each.
-pub const DECLARED: [f64; 3] = [0.001, 0.01, 0.05];
 /// Minutes of a stage, and what the tool plans for one: its bake, the shift and CloudWatch's delay.
 const BAKE: u32 = 12;
 const PLANNED: u32 = BAKE + 5;
@@ -118,30 +116,32 @@ pub struct Cell {
 }
 
 /// Every cell of every kind; so many runs share a day of blue.
-/// Of the kinds that are outside of the promise, a tenth of the runs.
 pub fn cells(runs: u32, shared_by: u32, seed: u64) -> Vec<Cell> {
     let mut work = Vec::new();
     for kind in KINDS {
         work.extend(RPS.iter().flat_map(|rps| SHARES.map(|share| (kind, *rps, share))));
     }
-    on_two_threads(&work, |index, (kind, rps, share)| {
-        let mut rng = Pcg64Mcg::seed_from_u64(seed + index as u64);
-        let runs = if kind.outside { (runs / 10).max(1) } else { runs };
-        let mut home = [0_u32; 3];
-        let mut seen = Seen::new(kind.estate(*rps), kind.climb(*share), kind.interrupted, &mut rng);
-        for run in 0..runs {
-            if run > 0 && run % shared_by == 0 {
-                seen = Seen::new(kind.estate(*rps), kind.climb(*share), kind.interrupted, &mut rng);
-            }
+    on_two_threads(&work, |index, (kind, rps, share)| cell(kind, *rps, *share, runs, shared_by, seed + index as u64))
+}
+
+/// One cell of one kind.
+pub fn cell(kind: &Kind, rps: f64, share: f64, runs: u32, shared_by: u32, seed: u64) -> Cell {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let mut home = [0_u32; 3];
+    let mut left = runs;
+    while left > 0 {
+        let seen = Seen::new(kind.estate(rps), kind.climb(share), kind.interrupted, &mut rng);
+        let now = left.min(shared_by);
+        for _ in 0..now {
             let course = Course::of(&seen.run(&mut rng));
             for (home, declared) in home.iter_mut().zip(DECLARED) {
                 *home += u32::from(course.evidence.iter().any(|evidence| evidence.condemns(declared)));
             }
         }
-        let false_rollbacks = home.map(|home| f64::from(home) / f64::from(runs));
-        let Kind { name, outside, .. } = *kind;
-        Cell { kind: name, outside, rps: *rps, share: *share, runs, false_rollbacks }
-    })
+        left -= now;
+    }
+    let false_rollbacks = home.map(|home| f64::from(home) / f64::from(runs));
+    Cell { kind: kind.name, outside: kind.outside, rps, share, runs, false_rollbacks }
 }
 
 impl Kind {
@@ -251,24 +251,27 @@ pub struct Late {
 
 pub const LATENESS: [Lateness; 3] = [Lateness::Missing(0.1), Lateness::Together(0.1), Lateness::Partial(0.1)];
 
+/// So many runs of each cell.
 pub fn late(runs: u32, shared_by: u32, seed: u64) -> Vec<Late> {
     let mut work = Vec::new();
     for lateness in LATENESS {
-        work.extend([1.0, 10.0, 100.0, 1000.0].iter().flat_map(|rps| [0.05, 0.5].map(|share| (lateness, *rps, share))));
+        work.extend(RPS.iter().flat_map(|rps| [0.05, 0.5].map(|share| (lateness, *rps, share))));
     }
     on_two_threads(&work, |index, (lateness, rps, share)| {
-        let mut rng = Pcg64Mcg::seed_from_u64(seed + index as u64);
-        let mut seen = Seen::new(ALONE.estate(*rps), ALONE.climb(*share), false, &mut rng);
-        let mut home = 0;
-        for run in 0..runs {
-            if run > 0 && run % shared_by == 0 {
-                seen = Seen::new(ALONE.estate(*rps), ALONE.climb(*share), false, &mut rng);
-            }
-            home += u32::from(seen.looked_at(*lateness, &mut rng));
-        }
-        let false_rollbacks = f64::from(home) / f64::from(runs);
-        Late { lateness: *lateness, rps: *rps, share: *share, runs, false_rollbacks }
+        late_cell(*lateness, *rps, *share, runs, shared_by, seed + index as u64)
     })
+}
+
+pub fn late_cell(lateness: Lateness, rps: f64, share: f64, runs: u32, shared_by: u32, seed: u64) -> Late {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let (mut home, mut left) = (0, runs);
+    while left > 0 {
+        let seen = Seen::new(ALONE.estate(rps), ALONE.climb(share), false, &mut rng);
+        let now = left.min(shared_by);
+        home += (0..now).map(|_| u32::from(seen.looked_at(lateness, &mut rng))).sum::<u32>();
+        left -= now;
+    }
+    Late { lateness, rps, share, runs, false_rollbacks: f64::from(home) / f64::from(runs) }
 }
 
 impl Lateness {

@@ -169,7 +169,7 @@ fn a_run_that_was_rolled_back() {
     let status = place.run(&["status", "--json"]).exits(0).object();
     assert_eq!(status["evidence"]["log_e_slow"], *object["log_e_slow"].as_array().unwrap().last().unwrap());
     assert_eq!(status["evidence"]["would_change"], object["would_change"]);
-    assert!(status["evidence"]["odds"].as_str().unwrap().ends_with(" of 100"), "{status}");
+    assert!(status["evidence"]["odds"].as_str().unwrap().contains(" of 10"), "{status}");
 }
 
 #[test]
@@ -218,11 +218,17 @@ fn a_person_reads_of_a_run() {
     assert!(lines[0].starts_with("web: rolled_back (sandbox, stage 1 of 3), "), "{text}");
     assert!(lines[1].starts_with("degraded: ") && lines[1].contains("against green"), "{text}");
     assert!(lines[2].contains("rolled back in minute "), "{text}");
-    let metrics: Vec<&str> = lines[3..8].iter().map(|line| line.trim().split("  ").next().unwrap()).collect();
-    assert_eq!(metrics, ["errors", "hard limit", "latency", "client errors", "all"], "{text}");
-    assert!(lines[8..].iter().all(|line| line.starts_with("  what would change it: it would stand ")), "{text}");
+    let bars = |line: &&str| line.contains(|c| ('▁'..='█').contains(&c));
+    let (shown, rest): (Vec<&str>, Vec<&str>) = lines[3..].iter().copied().partition(bars);
+    let metrics: Vec<&str> = shown.iter().map(|line| line.trim().split("  ").next().unwrap()).collect();
+    let [first, second, .., last] = metrics[..] else { panic!("{text}") };
+    assert_eq!([first, second, last], ["errors", "hard limit", "all"], "{text}");
+    assert!(
+        !rest.is_empty() && rest.iter().all(|line| line.starts_with("  what would change it: it would stand ")),
+        "{text}"
+    );
     let status = place.run(&["status"]).exits(0).out;
-    for line in text.lines().filter(|line| line.contains('▁')) {
+    for line in shown {
         assert!(status.contains(line.trim()), "{line} is not in\n{status}");
     }
 }

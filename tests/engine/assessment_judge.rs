@@ -61,7 +61,7 @@ fn a_limit_that_an_ordinary_day_breaks_is_refused() {
         assert!(blocks(&findings));
         let [finding] = findings.as_slice() else { panic!("{findings:?}") };
         assert_eq!(finding.message, "the hard limit of 1% is less than twice what blue failed over the last day");
-        assert_eq!(finding.evidence[0], "blue failed 0.6% of 1200.0 requests a minute");
+        assert_eq!(finding.evidence[0], "blue failed 0.6% of 1200 requests a minute");
         assert!(finding.remedy.contains("to 1.2% or more") && finding.remedy.contains("here 3%"), "{finding:?}");
     }
     let proposed = found(SHORT, "health: { hard_limit: 1.2% }\n", day(|d| d.errors.rate = 0.006));
@@ -103,7 +103,9 @@ fn clusters_and_uncounted_slowness() {
     assert_eq!(found(SHORT, "", day(|d| d.errors.phi = 3.0)), []);
     let uncounted = found(SHORT, "", day(|d| d.slow = None));
     assert_eq!(shown(&uncounted), [("latency-by-percentiles", Severity::Info)]);
-    let wished = "health: { latency: { ratio: 1.2 } }\n";
+    let counted = found(SHORT, "health: { latency: { statistic: p95, ratio: 1.2 } }\n", day(|d| d.slow = None));
+    assert_eq!(shown(&counted), [("latency-by-percentiles", Severity::Info)]);
+    let wished = "health: { latency: { statistic: p90, ratio: 1.2 } }\n";
     assert_eq!(found(SHORT, wished, day(|d| d.slow = None)), [], "as the playbook has it");
     assert_eq!(shown(&found(SWAP, "", day(|d| d.slow = None))), [("latency-not-judged", Severity::Info)]);
 }

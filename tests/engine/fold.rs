@@ -1,6 +1,7 @@
 //! Events and their fold: what can be written, what may follow what, and what is decided then.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use migrate::clock::Signal;
@@ -14,6 +15,7 @@ use migrate::journal::calls::{Answer, Call, Moment};
 use migrate::journal::progress::{Phase, Progress};
 use migrate::journal::{Cause, Event, Goal, HoldReason, Record, Settlement};
 use migrate::operation::{Drift, Made};
+use migrate::playbook::OnNoData;
 use migrate::traffic::Share;
 
 use super::lab::Lab;
@@ -255,6 +257,30 @@ fn verdicts_by_table() {
     assert_eq!(of(&over), ["stage_passed", "held NotEnoughEvidence", "wait", "unwinding"]);
     over.blind_since = Some(over.last.1 - TimeDelta::minutes(6));
     assert_eq!(decided(&over, CannotSee), "held Blind");
+    // That too little was seen may be accepted, or be reason enough to go home; what speaks against
+    // green may not be accepted.
+    let policy = |on_no_data, against| {
+        let mut p = over.clone();
+        p.blind_since = None;
+        Arc::make_mut(&mut p.header).plan.playbook.health.on_no_data = on_no_data;
+        let judgement = Judgement { against, ..judged(NotEnoughEvidence) };
+        let event = Event::Judged { stage: p.stage, judgement: Box::new(judgement), read: None };
+        let p = append(&p, event).unwrap();
+        shown(decide(&p, soon(&p)))
+    };
+    let decided_by = |p| [false, true].map(|against| policy(p, against));
+    assert_eq!(decided_by(OnNoData::Hold), ["held NotEnoughEvidence", "held NotEnoughEvidence"]);
+    assert_eq!(decided_by(OnNoData::Advance), ["stage_passed", "held NotEnoughEvidence"]);
+    assert_eq!(decided_by(OnNoData::Rollback), ["unwinding", "unwinding"]);
+    // Between two stages: suspicion keeps the next one from beginning.
+    let passed = append(&after(&lab, "stage_passed", 1), Event::Advanced(Goal { through: 2, ..GOAL })).unwrap();
+    let between = |against| {
+        let judgement = Judgement { against, ..judged(NotEnoughEvidence) };
+        let event = Event::Judged { stage: 1, judgement: Box::new(judgement), read: None };
+        let p = append(&passed, event).unwrap();
+        shown(decide(&p, soon(&p)))
+    };
+    assert_eq!([false, true].map(between), ["held Approval", "held NotEnoughEvidence"]);
     // A verdict of before the end does not end the bake.
     let mut stale = with_verdict(&baking, Healthy);
     stale.bake.as_mut().unwrap().until = soon(&stale);

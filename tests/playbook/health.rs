@@ -170,6 +170,13 @@ fn metrics_that_cannot_be_counted_or_compared() {
         (WEIGHTS, of("ratio: 2, missing: zero"), "no-effect", "{ name: bad", "drop `missing: zero`"),
         (WEIGHTS, dimension("\"{servce}\""), "unknown-placeholder", "\"{servce}\"", "did you mean `{service}`?"),
         (WEIGHTS, dimension("\"/pets/{petId}\""), "unknown-placeholder", "\"/pets", "itself twice: `{{`, `}}`"),
+        (
+            WEIGHTS,
+            vec!["name: t, ratio: 2, namespace: Shop, metric: T, dimensions: { S: \"{servic}\" }".to_owned()],
+            "unknown-placeholder",
+            "\"{servic}\"",
+            "`{service}`",
+        ),
         (WEIGHTS, dimension("{service}"), "wrong-type", "{service}", "put it in quotes: `\"{service}\"`"),
         (IN_PLACE, dimension("\"{target_group}\""), "unknown-placeholder", "{ S:", "`{service}` or `{family}`"),
         (FLEETS, dimension("\"{load_balancer}\""), "unknown-placeholder", "{ S:", "`{service}` or `{family}`"),
@@ -221,7 +228,6 @@ fn all_at_once() {
         "out-of-range",
         "unknown-value",
         "unknown-placeholder",
-        "not-of-each-side",
         "out-of-range",
         "wrong-type",
         "not-of-each-side",
@@ -251,6 +257,6 @@ fn fifty_metrics_of_each_side_fit_into_one_question() {
     let legal = |id: &&String| {
         id.starts_with(|c: char| c.is_ascii_lowercase()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
-    assert!(ids.iter().all(|id| legal(&id) && !id.starts_with("migrate_")));
+    assert!(ids.iter().all(|id| legal(id) && !id.starts_with("migrate_")));
     assert_eq!(rules(&and("health: { metrics: [] }\n")), Vec::<String>::new());
 }

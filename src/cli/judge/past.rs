@@ -16,7 +16,7 @@ use crate::gate::ledger::Ledger;
 use crate::gate::protocol::{Begun, Observed};
 use crate::inventory::{History, LoadBalancer, TargetGroup};
 use crate::journal::seen::SETTLE_SECONDS;
-use crate::plan::Grounds;
+use crate::plan::Terms;
 use crate::playbook::{Health, LatencyCriterion, Period};
 use crate::report::outcome::Failure;
 
@@ -63,7 +63,7 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
     let from = to - since;
     let history = cloud.day(&sides.day(counted, from))?.history();
     let shared = sides.share_a_balancer();
-    let grounds = Grounds { counted, health: &Health::default(), history: Some(history), shared };
+    let terms = Terms { counted, health: &Health::default(), history: Some(history), shared };
     let requests = counted == Counted::Requests;
     let window = MetricWindow {
         counted,
@@ -75,7 +75,7 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
         latency: requests.then(LatencyCriterion::default_statistic),
         unserved: requests,
         client_errors: requests,
-        slow: grounds.slow_bounds(),
+        slow: terms.slow_bounds(),
         levels: Vec::new(),
     };
     let sight = cloud.observe(&Watch { metrics: Some(window), ..Watch::default() })?;
@@ -84,7 +84,7 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
     let planned = u32::try_from(since.num_minutes()).unwrap_or(u32::MAX);
     // Nobody set a share, so none is expected.
     let begun = [Begun { intended: from, followed: None, share: 0.0 }];
-    let protocol = grounds.protocol(Baseline::Beside, planned, 1);
+    let protocol = terms.protocol(Baseline::Beside, planned, 1);
     let ledger = protocol.ledger(Observed { minutes: &minutes, begun: &begun, open: None });
     Ok(Past {
         ledger,
@@ -95,7 +95,7 @@ pub(super) fn read(since: TimeDelta, green: &[String], blue: &[String]) -> Resul
             names(&sides.blue),
             from.format("%F %H:%M UTC")
         ),
-        notes: vec![described(&history, grounds.limit().map_or(0.0, |limit| limit.rate))],
+        notes: vec![described(&history, terms.limit().map_or(0.0, |limit| limit.rate))],
         fields: vec![
             ("run", Value::Null),
             ("green_tg", json!(arns(&sides.green))),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::answers::{MINUTE, Question};
 use crate::cloud::{Counts, LevelSource};
+use crate::inventory::metric_name;
 
 const APPLICATION: &str = "AWS/ApplicationELB";
 pub(super) const NETWORK: &str = "AWS/NetworkELB";
@@ -48,8 +49,8 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     fn dimensions(self) -> BTreeMap<String, String> {
         let zone = self.zone.map(|zone| ("AvailabilityZone", zone.to_string()));
-        let balancer = self.balancer.map(|arn| ("LoadBalancer", load_balancer_dimension(arn)));
-        let group = self.group.map(|arn| ("TargetGroup", target_group_dimension(arn)));
+        let balancer = self.balancer.map(|arn| ("LoadBalancer", metric_name(arn).to_owned()));
+        let group = self.group.map(|arn| ("TargetGroup", metric_name(arn).to_owned()));
         [zone, balancer, group].into_iter().flatten().map(|(name, value)| (name.to_string(), value)).collect()
     }
 
@@ -103,16 +104,6 @@ impl Place<'_> {
     pub(super) fn open_flows(self) -> Question<()> {
         self.ask((), NETWORK, "ActiveFlowCount", "Maximum")
     }
-}
-
-/// `app/<name>/<id>`
-fn load_balancer_dimension(arn: &str) -> String {
-    arn.split_once(":loadbalancer/").map_or(arn, |(_, tail)| tail).to_string()
-}
-
-/// `targetgroup/<name>/<id>`
-fn target_group_dimension(arn: &str) -> String {
-    arn.rsplit(':').next().unwrap_or(arn).to_string()
 }
 
 /// The numbers of one minute, added up over target groups.
