@@ -51,17 +51,20 @@ impl Day {
 
     fn past(&self, of: impl Fn(&Counts) -> Reported) -> Past {
         let (mut all, mut dispersion) = (Count::default(), Dispersion::default());
-        let minutes = self.minutes.iter().map(|minute| {
-            let zones: Vec<Reported> = minute.iter().map(&of).collect();
+        let mut together = Vec::with_capacity(self.minutes.len());
+        let mut zones: Vec<Count> = Vec::new();
+        for minute in &self.minutes {
+            zones.clear();
+            zones.extend(minute.iter().filter_map(|zone| of(zone).count()));
             dispersion.add(&zones);
-            let together = zones.iter().filter_map(Reported::count).reduce(|mut sum, count| {
-                sum += count;
-                sum
-            });
-            together.into_iter().for_each(|count| all += count);
-            together
-        });
-        let in_time = in_time(&minutes.collect::<Vec<_>>());
+            let mut sum = Count::default();
+            for zone in &zones {
+                sum += *zone;
+            }
+            all += sum;
+            together.push((!zones.is_empty()).then_some(sum));
+        }
+        let in_time = in_time(&together);
         // One zone cannot say whether failures come in clusters; its minutes can.
         let phi = if dispersion.compared() { dispersion.phi() } else { dispersion.phi().max(in_time[0]) };
         Past { rate: all.rate(), phi, in_time }

@@ -24,7 +24,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::count::{Count, Reported};
+use super::count::Count;
 use crate::inventory::STRETCHES;
 
 /// Where there is one zone, or no history.
@@ -44,21 +44,27 @@ pub struct Dispersion {
 }
 
 impl Dispersion {
-    /// Takes one minute of all zones. A zone that reports nothing, or something impossible, is left out.
-    pub fn add(&mut self, zones: &[Reported]) {
-        let counts = || zones.iter().filter_map(Reported::count).filter(|zone| zone.requests > 0.0);
+    /// Takes one minute of all zones. A zone without requests says nothing.
+    pub fn add(&mut self, zones: &[Count]) {
         let mut all = Count::default();
         let mut seen = 0;
-        for zone in counts() {
-            all += zone;
-            seen += 1;
+        for zone in zones {
+            if zone.requests > 0.0 {
+                all += *zone;
+                seen += 1;
+            }
         }
         self.zones = self.zones.max(seen);
-        for zone in counts() {
-            let share = zone.requests / all.requests;
-            let expected = all.bad * share;
-            self.observed += (zone.bad - expected).powi(2);
-            self.expected += expected * (1.0 - share);
+        if all.bad == 0.0 {
+            return;
+        }
+        for zone in zones {
+            if zone.requests > 0.0 {
+                let share = zone.requests / all.requests;
+                let expected = all.bad * share;
+                self.observed += (zone.bad - expected).powi(2);
+                self.expected += expected * (1.0 - share);
+            }
         }
     }
 
@@ -88,7 +94,7 @@ pub fn in_time(minutes: &[Option<Count>]) -> [f64; STRETCHES.len()] {
     }
     let between = |from: usize, to: usize| {
         let (from, to) = (&sums[from], &sums[to]);
-        Reported::new(to.requests - from.requests, to.bad - from.bad)
+        Count::new(to.requests - from.requests, to.bad - from.bad)
     };
     STRETCHES.map(|stretch| {
         let stretch = stretch as usize;
@@ -104,12 +110,13 @@ pub fn in_time(minutes: &[Option<Count>]) -> [f64; STRETCHES.len()] {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::count::Reported;
     use super::*;
 
     fn phi(minutes: &[&[(f64, f64)]]) -> f64 {
         let mut dispersion = Dispersion::default();
         for minute in minutes {
-            let zones: Vec<Reported> = minute.iter().map(|(n, x)| Reported::new(*n, *x)).collect();
+            let zones: Vec<Count> = minute.iter().filter_map(|(n, x)| Reported::new(*n, *x).count()).collect();
             dispersion.add(&zones);
         }
         dispersion.phi()
