@@ -81,6 +81,6 @@ fn flows_are_judged_by_resets() {
     let judged = estate.migrate(&["judge", "--since", "30m", "--green-tg", &green, "--blue-tg", "web-blue"]).expect(0);
     let metrics: Vec<&Value> =
         judged.report["metrics"].as_array().expect("metrics").iter().map(|m| &m["name"]).collect();
-    assert_eq!(metrics, [&json!("resets"), &json!("hard limit")], "{:#}", judged.report);
+    assert_eq!(metrics, [&json!("resets"), &json!("hard limit of resets")], "{:#}", judged.report);
     assert!(judged.word("reason").starts_with("resets: green "), "{:#}", judged.report);
 }
