@@ -58,6 +58,8 @@ pub struct Progress {
     /// The drift that was found last, until a verb is called again.
     pub drift: Option<Drift>,
     pub unwinding: Option<(Cause, String)>,
+    /// The verdict that turned the run back, where one did.
+    pub turned_by: Option<Verdict>,
     pub remove_green: bool,
     pub stuck: Option<(String, Vec<String>)>,
     /// When the last stage passed.
@@ -179,6 +181,7 @@ impl Progress {
             calls: Calls::default(),
             drift: None,
             unwinding: None,
+            turned_by: None,
             remove_green: false,
             stuck: None,
             shifted_at: None,
@@ -374,6 +377,9 @@ impl Progress {
     fn unwind(&mut self, cause: Cause, reason: &str, remove_green: bool) {
         if self.unwinding.is_none() {
             self.unwinding = Some((cause, reason.to_owned()));
+            // A rollout that failed turns a run back, too, and no verdict did.
+            let verdict = self.judged.as_ref().map(|judged| judged.judgement.verdict);
+            self.turned_by = verdict.filter(|verdict| cause == Cause::Gate && *verdict != Verdict::Healthy);
         }
         self.phase = Phase::Unwinding;
         self.remove_green |= remove_green;

@@ -304,7 +304,7 @@ pub fn green_share(progress: &Progress) -> f64 {
 
 /// The object of `--json` for a verb that drove a run.
 pub fn object(ending: &Ending, progress: &Progress) -> Value {
-    let verdict = progress.judged.as_ref().map(|j| j.judgement.verdict);
+    let verdict = progress.judged.as_ref().map(|j| j.judgement.verdict).or(progress.turned_by);
     let mut object = json!({
         "outcome": ending.outcome,
         "run": progress.header.run,
