@@ -97,9 +97,10 @@ pub fn discover(cloud: &dyn Cloud, clock: &dyn Clock, playbook: &Playbook) -> Re
         }
         _ => (Vec::new(), Vec::new()),
     };
-    let history = if in_place { None } else { history(cloud, clock, &chosen, &load_balancers)? };
+    let day = if in_place { Ok(None) } else { history(cloud, clock, &chosen, &load_balancers)?.map(Some) };
     let inventory = Inventory {
-        history,
+        history_unread: day.as_ref().err().cloned(),
+        history: day.unwrap_or_default(),
         account: identity.account.clone(),
         region: identity.region.clone(),
         green_service,
@@ -266,13 +267,13 @@ fn no_groups(playbook: &Playbook, service: &Service) -> Finding {
     .remedy("name one of these in `service.container`, or leave the field out")
 }
 
-/// Blue's last day; `None` where CloudWatch does not answer, which holds the run later and not the plan.
+/// Blue's last day; or why CloudWatch does not say, which may hold the run later and not the plan.
 fn history(
     cloud: &dyn Cloud,
     clock: &dyn Clock,
     groups: &[TargetGroup],
     balancers: &[LoadBalancer],
-) -> Result<Option<History>, CloudError> {
+) -> Result<Result<History, String>, CloudError> {
     let now = clock.now() - TimeDelta::minutes(DAY_AGE_MINUTES);
     let to = now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now);
     let network = balancers.iter().any(|b| b.kind == "network");
@@ -286,8 +287,8 @@ fn history(
         to,
     };
     match patiently(clock, || cloud.day(&window)) {
-        Ok(day) => Ok(Some(day.history())),
+        Ok(day) => Ok(Ok(day.history())),
         Err(error) if error.cause == Cause::Credentials => Err(error),
-        Err(_) => Ok(None),
+        Err(error) => Ok(Err(error.to_string())),
     }
 }

@@ -111,7 +111,6 @@ pub enum Baseline {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Criteria {
     pub counted: Counted,
-    pub baseline: Baseline,
     /// Metrics of the user's own with bounds.
     pub levels: Vec<Level>,
     /// Seconds.

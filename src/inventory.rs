@@ -68,6 +68,9 @@ pub struct Inventory {
     /// What blue was like over the last day; `None` where CloudWatch could not be read, or was not asked.
     #[serde(default)]
     pub history: Option<History>,
+    /// Why the last day could not be read, where it was asked for and could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_unread: Option<String>,
 }
 
 /// What CloudWatch calls a load balancer (`app/<name>/<id>`) or a target group (`targetgroup/<name>/<id>`) in

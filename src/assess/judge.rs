@@ -22,7 +22,7 @@ pub(super) fn findings(playbook: &Playbook, inventory: &Inventory) -> Vec<Findin
     let mut findings = Vec::new();
     findings.extend(network.then(|| no_requests(playbook)));
     let Some(day) = &inventory.history else {
-        findings.push(unreadable(playbook, counted));
+        findings.push(unreadable(playbook, inventory, counted));
         return findings;
     };
     findings.extend(limit(playbook, day, counted));
@@ -50,21 +50,25 @@ fn no_requests(playbook: &Playbook) -> Finding {
     finding.remedy("name metrics of the application's own in `health.metrics`; playbooks/grpc-metrics.yaml shows how")
 }
 
-fn unreadable(playbook: &Playbook, counted: Counted) -> Finding {
+fn unreadable(playbook: &Playbook, inventory: &Inventory, counted: Counted) -> Finding {
     let own_limit = playbook.health.limit().is_some();
     let limit = if own_limit { "" } else { ", no limit stands beside the comparison with blue" };
     let latency = match counted {
         Counted::Requests => ", latency is compared by percentiles, minute by minute",
         Counted::Flows | Counted::Nothing => "",
     };
-    Finding::warn("history-unreadable", "CloudWatch did not say what blue was like over the last day")
+    let finding = Finding::warn("history-unreadable", "CloudWatch did not say what blue was like over the last day")
         .evidence(format!(
             "without it failures are taken to come in pairs (phi 2){limit}{latency}, and the plan cannot say what a stage exposes"
-        ))
-        .remedy(match own_limit {
-            true => "allow `cloudwatch:GetMetricData`, and assess again",
-            false => "allow `cloudwatch:GetMetricData`, and assess again; or set `health.hard_limit`",
-        })
+        ));
+    let finding = match &inventory.history_unread {
+        Some(why) => finding.evidence(why.clone()),
+        None => finding,
+    };
+    finding.remedy(match own_limit {
+        true => "allow `cloudwatch:GetMetricData`, and assess again",
+        false => "allow `cloudwatch:GetMetricData`, and assess again; or set `health.hard_limit`",
+    })
 }
 
 /// A limit that an ordinary day breaks.

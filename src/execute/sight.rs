@@ -125,7 +125,6 @@ fn criteria(progress: &Progress) -> Criteria {
     let next = plan.playbook.stages.get(progress.stage).filter(|_| progress.stage > 0);
     Criteria {
         counted: plan.counted(),
-        baseline: plan.baseline(),
         levels: health.levels(),
         latency_ceiling: latency.and_then(|l| l.ceiling).map(|c| c.0.as_secs_f64()),
         min_requests: health.min_requests,

@@ -13,7 +13,6 @@ use super::*;
 fn criteria() -> Criteria {
     Criteria {
         counted: Counted::Requests,
-        baseline: Baseline::Beside,
         levels: Vec::new(),
         latency_ceiling: None,
         min_requests: 50,
@@ -245,7 +244,7 @@ fn swapped(before: (f64, f64), since: &[(f64, f64)]) -> Judgement {
     // Resets are counted for both sides together, behind one Network Load Balancer.
     let stage = since.iter().enumerate();
     let stage = stage.map(|(nth, (flows, resets))| minute(nth, counts(*flows, *resets), counts(0.0, *resets)));
-    let criteria = Criteria { counted: Counted::Flows, baseline: Baseline::Past, ..criteria() };
+    let criteria = Criteria { counted: Counted::Flows, ..criteria() };
     judge(&criteria, &seen(Baseline::Past, 1.0, past, stage.collect()))
 }
 

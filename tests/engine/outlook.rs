@@ -8,20 +8,17 @@ use migrate::playbook::Playbook;
 use migrate::report::plan::{object, text};
 use serde_json::{Value, json};
 
-use super::lab::{Lab, epoch, playbook, shipped};
+use super::lab::{Lab, epoch, playbook, shipped, web};
 
-const HOUR: &str = r"
-version: 1
-name: web
-service: { cluster: prod, name: web }
-green:
-  network: { subnets: [subnet-0a1, subnet-0b2] }
-shift: { listener_weights: {} }
+const HOUR: &str = web!(
+    "{ listener_weights: {} }",
+    "\
 stages:
   - { green: 5%, bake: 1h }
   - { green: 95%, bake: 2h }
   - { green: 100%, bake: 1h }
-";
+"
+);
 
 /// The plan of a playbook, with this last day of blue.
 fn planned(playbook: Playbook, history: Option<History>) -> Plan {

@@ -211,4 +211,7 @@ fn without_cloudwatch_there_is_a_plan_and_no_history() {
     );
     let planned = estate.migrate(&["plan", "playbook.yaml"]).expect(0);
     assert_eq!(planned.report["outlook"]["unknown"], "no_history", "{}", planned.report["outlook"]);
+    let findings = planned.report["findings"].as_array().expect("findings");
+    let unread = findings.iter().find(|f| f["rule"] == "history-unreadable").unwrap_or_else(|| panic!("{findings:#?}"));
+    assert!(unread["evidence"].to_string().contains("cloudwatch:GetMetricData"), "and why: {unread}");
 }

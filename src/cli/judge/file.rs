@@ -104,7 +104,7 @@ fn parse(text: &str) -> Result<Ledger, Box<Finding>> {
     };
     if minutes.len() > MINUTES_MAX {
         let many = wrong(format!("{} minutes are more than a run can have ({MINUTES_MAX})", minutes.len()));
-        return Err(at(many.remedy("judge at most fifteen days at once"), "minutes"));
+        return Err(at(many.remedy("judge at most three months at once"), "minutes"));
     }
     if let Some(beyond) = input.stage_starts.iter().find(|start| **start >= input.planned_minutes) {
         let late = wrong(format!("a stage starts in minute {beyond} of {} planned", input.planned_minutes));
